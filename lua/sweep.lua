@@ -1,0 +1,35 @@
+#!lua flags=allow-oom
+-- Evicts candidates whose lease has ended. At most 200 a call: the script blocks Redis while it runs.
+-- ARGV[3..] candidates '<type>:<group>:<id>', read by the caller before: each is checked again here
+-- Reply { re-scored count, evicted '<type>:<group>:<id>', … }
+-- Events expired, once per departure: only the run whose own ZREM removed the lease writes it, so a job that runs twice,
+--   or a worker that wakes up late, does nothing more
+-- @include keys
+-- @include clock
+-- @include grace
+-- @include record
+-- @include event
+witness()
+local rescored, reply = 0, {}
+for i = 3, #ARGV do
+  local member = ARGV[i]
+  local score = tonumber(redis.call('ZSCORE', LEASES, member) or '')
+  if score and score <= now then
+    local home, id = string.match(member, '^([^:]*:[^:]*):(.*)$')
+    local record = read_record(id)
+    local ends = lease_end(score, ttl_of(record))
+    if ends > now then
+      redis.call('ZADD', LEASES, int(ends), member) -- later by grace: out of the way of the next batch
+      rescored = rescored + 1
+    elseif redis.call('ZREM', LEASES, member) == 1 then
+      local mine = record.type and home_of(record) == home
+      forget(id, home, record)
+      local kind, group = string.match(home, '^(.*):(.*)$')
+      local last = mine and record or { instanceId = id, type = kind, group = group }
+      append('expired', 'lease', { 'deadline', iso(ends) }, last)
+      reply[#reply + 1] = member
+    end
+  end
+end
+table.insert(reply, 1, rescored)
+return reply

@@ -1,0 +1,85 @@
+import cors from '@fastify/cors';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { installAuth } from './http/auth.js';
+import { installBodyParsing } from './http/body.js';
+import { installDocs } from './http/docs.js';
+import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
+import { healthRoutes } from './http/health.js';
+import { heartbeatRoutes } from './http/heartbeats.js';
+import { instanceRoutes } from './http/instances.js';
+import { installMetrics, type Metrics } from './http/metrics.js';
+import { installNotFound } from './http/not-found.js';
+import { installOpenapi } from './http/openapi.js';
+import { operationRoutes } from './http/operations.js';
+import { createRequestIds, installRequestLog } from './http/request-log.js';
+import { sharedSchemas } from './http/schemas.js';
+import type { TokenStore } from './http/tokens.js';
+import { installValidation } from './http/validation.js';
+import type { Prober } from './registry/prober.js';
+import type { LeaseLimits } from './registry/registration.js';
+import type { Registry } from './registry/registry.js';
+
+const BODY_LIMIT = 64 * 1024;
+const MAX_HEADER_BYTES = 8192;
+const REQUEST_TIMEOUT_MS = 10_000;
+const HEADERS_TIMEOUT_MS = 5000;
+
+export interface AppOptions {
+  registry: Registry;
+  tokens: TokenStore;
+  prober: Prober;
+  metrics: Metrics;
+  lease: LeaseLimits;
+  heartbeatIntervalMs: number;
+  log: Logger;
+  draining: () => boolean;
+  storeReachable: () => boolean;
+  trustProxy?: string[];
+  corsOrigins?: string[];
+  rateLimitPerSecond?: number;
+  metricsPublic?: boolean;
+}
+
+/** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { registry, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
+  const logger: FastifyBaseLogger = options.log;
+  const app: FastifyInstance = fastify({
+    loggerInstance: logger,
+    childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
+    logController: new LogController({ disableRequestLogging: true }), // our own lines: http/request-log.ts
+    genReqId: createRequestIds(),
+    trustProxy: options.trustProxy?.length ? options.trustProxy : false,
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
+    routerOptions: { maxParamLength: 1024 }, // longer than any name: the schema says what is wrong with it
+    return503OnClosing: false, // late requests on open sockets are still answered, with `connection: close`
+    frameworkErrors: (error, request, reply) => void onFrameworkError(error, request, reply),
+    clientErrorHandler: onClientError,
+  });
+
+  for (const schema of sharedSchemas) app.addSchema(schema);
+  installValidation(app);
+  installErrorHandling(app);
+  installNotFound(app);
+  installRequestLog(app, options.log);
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    if (draining()) reply.header('connection', 'close');
+    done();
+  });
+  if (options.corsOrigins?.length) await app.register(cors, { origin: options.corsOrigins, allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type'] });
+  await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
+  installBodyParsing(app);
+  await installOpenapi(app);
+  installMetrics(app, metrics, options.metricsPublic ?? false);
+
+  await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, prober: options.prober });
+  await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: (status) => metrics.heartbeats.labels(String(status)).inc() });
+  await app.register(operationRoutes, { prefix: '/sd/v1' });
+  await app.register(healthRoutes, { draining, storeReachable: options.storeReachable });
+  await installDocs(app);
+  return app;
+}

@@ -1,0 +1,87 @@
+import { Type, type Static } from 'typebox';
+import { type Instance, STATUSES } from './instance.js';
+import { GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, Revision, TypeName } from './names.js';
+
+export const MAX_LIMIT = 10_000;
+export const DEFAULT_LIMIT = 1000;
+
+export const InstanceParams = Type.Object({ id: InstanceId }, { additionalProperties: false });
+
+export const RegisterReply = Type.Object(
+  {
+    instanceId: InstanceId,
+    incarnation: Incarnation,
+    ttlSeconds: Type.Integer({ description: 'Length of the lease', examples: [30] }),
+    heartbeatIntervalMs: IntervalMs('Send a heartbeat this often'),
+    revision: Revision,
+    observedIp: Type.String({ description: 'The address this request came from', examples: ['203.0.113.7'] }),
+  },
+  { $id: 'RegisterReply' },
+);
+
+const STATUS_LIST = `^(${STATUSES.join('|')})(,(${STATUSES.join('|')}))*$`;
+
+export const DiscoverQuery = Type.Object(
+  {
+    type: Type.Optional(TypeName),
+    group: Type.Optional(GroupName),
+    status: Type.Optional(
+      Type.String({ pattern: STATUS_LIST, maxLength: 64, description: 'Comma-separated; all by default', examples: ['ready,initializing'] }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: MAX_LIMIT, description: `At most this many; default ${DEFAULT_LIMIT}, or ${MAX_LIMIT} when type and group are given`, examples: [100] }),
+    ),
+    after: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62}){2}$',
+        description: 'The `next` of the page before',
+        examples: ['game:kr-1:01JD3V6C8Q4W9X2Z5T7B1N0M3K'],
+      }),
+    ),
+    healthCheck: Type.Optional(
+      Type.Boolean({ default: false, description: 'Connect to each instance now and leave out what does not answer' }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    patternProperties: {
+      [`^label\\.${LABEL_KEY_PATTERN.slice(1)}`]: { type: 'string', maxLength: 256 },
+    },
+  },
+);
+export type DiscoverQuery = Static<typeof DiscoverQuery>;
+
+export const DiscoverReply = Type.Object(
+  {
+    instances: Type.Array(Type.Unsafe<Instance>(Type.Ref('Instance')), { description: 'Ordered by type, group, id' }),
+    next: Type.Optional(Type.String({ description: 'There is more: pass it as `after`' })),
+  },
+  { $id: 'DiscoverReply' },
+);
+
+export const RemoveQuery = Type.Object(
+  {
+    type: Type.Optional(TypeName),
+    group: Type.Optional(GroupName),
+    incarnation: Type.Optional(Incarnation),
+  },
+  { additionalProperties: false },
+);
+
+export const GroupsReply = Type.Object(
+  {
+    groups: Type.Array(
+      Type.Object({
+        type: TypeName,
+        group: GroupName,
+        instances: Type.Integer({ examples: [12] }),
+        cordoned: Type.Integer({ examples: [0] }),
+        statuses: Type.Object(Object.fromEntries(STATUSES.map((status) => [status, Type.Integer({ examples: [3] })])), {
+          description: 'How many live instances are in each status',
+        }),
+      }),
+      { description: 'Ordered by type, group' },
+    ),
+  },
+  { $id: 'GroupsReply' },
+);

@@ -1,0 +1,6 @@
+export * from './discovery.js';
+export * from './formats.js';
+export * from './heartbeat.js';
+export * from './instance.js';
+export * from './names.js';
+export * from './problem.js';

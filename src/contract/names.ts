@@ -1,0 +1,29 @@
+import { Type } from 'typebox';
+
+/** Names that become part of a Redis key: no colon, brace, NUL or wildcard can reach a key name. */
+export const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
+/** A label's key: a name that may also hold slashes, as in `app.example.com/tier`. */
+export const LABEL_KEY_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$';
+
+export const Name = (description: string, example: string) =>
+  Type.String({ pattern: NAME_PATTERN, description, examples: [example] });
+
+export const InstanceId = Name('Id of the instance; a ULID unless the caller brought its own', '01JD3V6C8Q4W9X2Z5T7B1N0M3K');
+export const Incarnation = Name(
+  "One process's life. Repeat it in retries; another value means another process",
+  '01JD3V6C8QHF6Y0R2S4T8V1W3X',
+);
+export const TypeName = Name('What kind of server it is', 'game');
+export const GroupName = Name('Where it belongs, such as a region', 'kr-1');
+
+export const Revision = Type.String({
+  maxLength: 96,
+  description: 'Opaque position in the log of changes: `<epoch>.<entry id>`',
+  examples: ['1763683200123x2864434397.1763683261450-1823091821'],
+});
+
+/** How many milliseconds may pass until the next heartbeat. */
+export const IntervalMs = (description: string) => Type.Integer({ minimum: 1, description, examples: [10_000] });
+
+export const Timestamp = (description: string) =>
+  Type.String({ description: `${description}; ISO 8601, Redis time`, examples: ['2026-11-21T00:16:40.123Z'] });

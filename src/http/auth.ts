@@ -1,0 +1,87 @@
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { RegistryError } from '../registry/errors.js';
+import type { Caller, Registry } from '../registry/registry.js';
+import { ScopedRegistry } from '../registry/scoped-registry.js';
+import type { Token, TokenStore, TokenVerb } from './tokens.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a token must be allowed to do; `public` needs none. */
+    access?: TokenVerb | 'public';
+    /** Heartbeats count by themselves: other traffic must not push leases out. */
+    bucket?: 'heartbeat';
+  }
+  interface FastifyRequest {
+    /** Who calls; null on public routes. */
+    token: Token | null;
+    /** The registry as this token may see it. */
+    registry: Registry;
+  }
+}
+
+const FAILURES_PER_SECOND = 20;
+
+/** The secret, from `X-API-Token` or `Authorization: Bearer`; never from the URL, which ends up in logs and histories. */
+function secretOf({ headers }: FastifyRequest): string | undefined {
+  const header = headers['x-api-token'];
+  if (typeof header === 'string') return header;
+  const bearer = headers.authorization;
+  return bearer !== undefined && /^bearer /i.test(bearer) ? bearer.slice(7) : undefined;
+}
+
+/** Who causes an event, for the event. */
+export const callerOf = ({ token }: FastifyRequest): Caller => ({ name: token?.name ?? '' });
+
+export interface AuthOptions {
+  tokens: TokenStore;
+  registry: Registry;
+  rateLimitPerSecond: number | undefined;
+}
+
+/** Checks tokens before the body is read. A route without `access` needs `admin`: forgetting it fails closed. */
+export async function installAuth(app: FastifyInstance, { tokens, registry, rateLimitPerSecond }: AuthOptions) {
+  await app.register(rateLimit, { global: false });
+  const failures = app.createRateLimit({ max: FAILURES_PER_SECOND, timeWindow: 1000, keyGenerator: ({ ip }) => ip });
+  const requests =
+    rateLimitPerSecond === undefined
+      ? undefined
+      : app.createRateLimit({
+          max: rateLimitPerSecond,
+          timeWindow: 1000,
+          keyGenerator: ({ token, routeOptions }) => `${token?.name} ${routeOptions.config.bucket ?? ''}`,
+        });
+
+  const refuse = async (request: FastifyRequest): Promise<never> => {
+    const limit = await failures(request);
+    if (!limit.isAllowed && limit.isExceeded) throw new RegistryError('rate_limited', 'too many requests without a valid token from this address');
+    throw new RegistryError('unauthorized', 'send a valid token as X-API-Token, or as Authorization: Bearer');
+  };
+  const countRequest = async (request: FastifyRequest, check: NonNullable<typeof requests>) => {
+    const limit = await check(request);
+    if (!limit.isAllowed && limit.isExceeded) throw new RegistryError('rate_limited', `more than ${rateLimitPerSecond} requests a second with this token`);
+  };
+
+  const scoped = new WeakMap<Token, Registry>();
+  const registryFor = (token: Token) => {
+    if (!token.scope) return registry;
+    const known = scoped.get(token) ?? new ScopedRegistry(registry, token.scope);
+    scoped.set(token, known);
+    return known;
+  };
+
+  app.decorateRequest('token', null);
+  app.decorateRequest('registry');
+  app.addHook('onRequest', (request, _reply, done) => {
+    const access = request.is404 ? 'public' : (request.routeOptions.config.access ?? 'admin');
+    if (access === 'public') return done();
+    const secret = secretOf(request);
+    const token = secret === undefined ? undefined : tokens.find(secret);
+    if (!token) return void refuse(request).catch(done);
+    if (!token.verbs.has(access)) return done(new RegistryError('forbidden', `this token may not ${access}`));
+    request.token = token;
+    request.registry = registryFor(token);
+    if (!requests) return done();
+    void countRequest(request, requests).then(() => done(), done);
+  });
+}

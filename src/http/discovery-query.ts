@@ -1,0 +1,23 @@
+import { DEFAULT_LIMIT, MAX_LIMIT, type DiscoverQuery, type Status } from '../contract/index.js';
+import { invalidField } from '../registry/errors.js';
+import type { Discovery } from '../registry/registry.js';
+
+const LABEL = 'label.';
+/** Probing is work for this gateway and its network: fewer at a time. */
+const MAX_PROBED = 500;
+
+/** A query string as the registry's question. */
+export function discoveryOf(query: DiscoverQuery): Discovery {
+  const { type, group, status, after, healthCheck } = query;
+  const labels = Object.entries(query as Record<string, string>).filter(([key]) => key.startsWith(LABEL));
+  const largest = healthCheck ? MAX_PROBED : type !== undefined && group !== undefined ? MAX_LIMIT : DEFAULT_LIMIT;
+  if (healthCheck && (query.limit ?? 0) > MAX_PROBED) throw invalidField('?limit', `must be <= ${MAX_PROBED} with healthCheck=true`);
+  return {
+    limit: query.limit ?? largest,
+    ...(type !== undefined && { type }),
+    ...(group !== undefined && { group }),
+    ...(after !== undefined && { after }),
+    ...(status !== undefined && { statuses: status.split(',') as Status[] }),
+    ...(labels.length > 0 && { labels: Object.fromEntries(labels.map(([key, value]) => [key.slice(LABEL.length), value])) }),
+  };
+}

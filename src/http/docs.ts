@@ -1,0 +1,23 @@
+import helmet from '@fastify/helmet';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+
+/** Swagger UI at `/docs`, in production too, and the document at `/openapi.json`. Everything is served from here: no CDN. */
+export async function installDocs(app: FastifyInstance) {
+  app.get('/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger());
+
+  await app.register(async (pages) => {
+    // Helmet is for documents that a browser renders; API answers get their few headers in app.ts. HSTS and
+    // upgrade-insecure-requests are the balancer's to say: here they would break a gateway served over plain HTTP.
+    await pages.register(helmet, { contentSecurityPolicy: false, hsts: false, crossOriginOpenerPolicy: false, originAgentCluster: false });
+    pages.addHook('onRoute', (route) => {
+      route.config = { ...route.config, access: 'public' };
+      route.schema = { ...route.schema, hide: true };
+    });
+    await pages.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      uiConfig: { deepLinking: true, persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+    });
+  });
+}

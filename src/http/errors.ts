@@ -1,0 +1,125 @@
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FieldError, Problem, ProblemCode } from '../contract/index.js';
+import { RegistryError } from '../registry/errors.js';
+import { fieldErrors } from './validation.js';
+
+/** The one table from codes to statuses and titles. */
+const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
+  invalid_request: { status: 400, title: 'Invalid request' },
+  unauthorized: { status: 401, title: 'Token missing or unknown' },
+  forbidden: { status: 403, title: 'Not allowed for this token' },
+  instance_not_found: { status: 404, title: 'Instance not found' },
+  route_not_found: { status: 404, title: 'No such route' },
+  method_not_allowed: { status: 405, title: 'Method not allowed' },
+  stale_incarnation: { status: 409, title: 'Another process owns this id' },
+  payload_too_large: { status: 413, title: 'Request too large' },
+  unsupported_media_type: { status: 415, title: 'Unsupported media type' },
+  rate_limited: { status: 429, title: 'Too many requests' },
+  store_unavailable: { status: 503, title: 'Registry store unavailable' },
+  overloaded: { status: 503, title: 'Overloaded' },
+  draining: { status: 503, title: 'Shutting down' },
+  lock_held: { status: 409, title: 'Lock held' },
+  lock_lost: { status: 404, title: 'Lock lost' },
+  internal: { status: 500, title: 'Internal error' },
+};
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+const RETRY_AFTER_SECONDS = 1;
+
+interface Refusal {
+  code: ProblemCode;
+  detail: string;
+  /** Where a status says more than the code's own, such as 408 or 431. */
+  status?: number;
+  errors?: FieldError[];
+  instanceId?: string;
+  incarnation?: string;
+}
+
+export function problemOf(refusal: Refusal, requestId: string): Problem {
+  const { code, detail, errors, instanceId, incarnation } = refusal;
+  const { status, title } = PROBLEMS[code];
+  return {
+    type: `urn:rollcall:problem:${code}`,
+    title,
+    status: refusal.status ?? status,
+    detail,
+    code,
+    requestId,
+    ...(errors && { errors }),
+    ...(instanceId !== undefined && { instanceId }),
+    ...(incarnation !== undefined && { incarnation }),
+  };
+}
+
+/** Problems are few and small: they skip the response schemas, so that no schema can spoil one. */
+export function sendProblem(reply: FastifyReply, refusal: Refusal) {
+  const problem = problemOf(refusal, reply.request.id);
+  if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="rollcall"');
+  if (problem.status === 503 || problem.status === 429) void reply.header('retry-after', RETRY_AFTER_SECONDS);
+  return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));
+}
+
+export function installErrorHandling(app: FastifyInstance) {
+  app.setErrorHandler((error: FastifyError | RegistryError, request, reply) => {
+    const refusal = refusalOf(error);
+    logRefusal(error, refusal, request);
+    return sendProblem(reply, refusal);
+  });
+}
+
+/** What Fastify refuses before a route is chosen: a URL that does not decode. */
+export function onFrameworkError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply) {
+  return sendProblem(reply, refusalOf(error));
+}
+
+const PARSER_REFUSALS: Record<string, { status: number; line: string; code: ProblemCode; detail: string }> = {
+  HPE_HEADER_OVERFLOW: { status: 431, line: 'Request Header Fields Too Large', code: 'payload_too_large', detail: 'the headers or the URL are too long' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, line: 'Request Timeout', code: 'invalid_request', detail: 'the request did not arrive in time' },
+};
+const MALFORMED = { status: 400, line: 'Bad Request', code: 'invalid_request' as const, detail: 'not a well-formed HTTP request' };
+
+/** What Node's parser refuses, before there is a request at all. */
+export function onClientError(error: NodeJS.ErrnoException, socket: Socket) {
+  if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+  const { line, ...refusal } = PARSER_REFUSALS[error.code ?? ''] ?? MALFORMED;
+  const body = JSON.stringify(problemOf(refusal, 'unparsed'));
+  const headers = `Content-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+  return socket.end(`HTTP/1.1 ${refusal.status} ${line}\r\n${headers}\r\n\r\n${body}`);
+}
+
+const FRAMEWORK_REFUSALS: Record<string, Refusal> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'payload_too_large', detail: 'the body is larger than this route takes' },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'send Content-Type: application/json' },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { code: 'invalid_request', detail: 'the body is not as long as Content-Length says' },
+  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'the body is not JSON' },
+  FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'the URL does not decode' },
+  FST_ERR_MAX_PARAM_LENGTH: { code: 'invalid_request', status: 414, detail: 'the URL is too long' },
+};
+
+/** Any error as an answer. What is not known to be the caller's doing is `internal`, and says nothing of the inside. */
+function refusalOf(error: FastifyError | RegistryError): Refusal {
+  if (error instanceof RegistryError) {
+    const { errors, instanceId, incarnation } = error.details;
+    return { code: error.code, detail: error.message, ...(errors && { errors }), ...(instanceId !== undefined && { instanceId }), ...(incarnation !== undefined && { incarnation }) };
+  }
+  if (error.validation) {
+    const errors = fieldErrors(error.validation, error.validationContext);
+    return { code: 'invalid_request', detail: errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; '), errors };
+  }
+  const known = FRAMEWORK_REFUSALS[error.code];
+  if (known) return known;
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return { code: 'invalid_request', status: error.statusCode, detail: error.message };
+  }
+  return { code: 'internal', detail: 'an unexpected error; the log has it under this requestId' };
+}
+
+function logRefusal(error: Error, { code, status }: Refusal, request: FastifyRequest) {
+  const about = { requestId: request.id, code, route: request.routeOptions.url };
+  if (code === 'internal') request.server.log.error({ ...about, err: error }, 'request failed');
+  else if (PROBLEMS[code].status >= 500) request.server.log.warn({ ...about, cause: String((error.cause as Error | undefined)?.message ?? '') }, 'request refused');
+  else if (request.method !== 'GET' && request.method !== 'HEAD') request.server.log.info({ ...about, status, caller: request.token?.name }, 'write refused');
+  else request.server.log.debug(about, 'request refused');
+}

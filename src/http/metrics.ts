@@ -1,0 +1,56 @@
+import type { FastifyInstance } from 'fastify';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+/** What this replica counts. Labels are route patterns, statuses and fixed words: never an id, so they stay bounded. */
+export function createMetrics() {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    requests: new Histogram({ registers, name: 'rollcall_http_request_seconds', help: 'Requests by route', labelNames: ['method', 'route', 'status'], buckets: LATENCY_BUCKETS }),
+    transactions: new Histogram({ registers, name: 'rollcall_redis_transaction_seconds', help: 'Round trips of write transactions to Redis', buckets: LATENCY_BUCKETS }),
+    transactionErrors: new Counter({ registers, name: 'rollcall_redis_transaction_errors_total', help: 'Write transactions in which Redis refused something or did not answer' }),
+    redisReachable: new Gauge({ registers, name: 'rollcall_redis_reachable', help: '1 while Redis answers the pulse' }),
+    heartbeats: new Counter({ registers, name: 'rollcall_heartbeats_total', help: 'Heartbeats by status', labelNames: ['status'] }),
+    sweeps: new Counter({ registers, name: 'rollcall_sweeps_total', help: 'Sweep jobs that this replica ran', labelNames: ['outcome'] }),
+    sweepSeconds: new Histogram({ registers, name: 'rollcall_sweep_seconds', help: 'Sweep jobs, from start to end', buckets: LATENCY_BUCKETS }),
+    lastSweep: new Gauge({ registers, name: 'rollcall_last_sweep_timestamp_seconds', help: 'When this replica last ran a sweep job' }),
+    evictions: new Counter({ registers, name: 'rollcall_evictions_total', help: 'Instances evicted by this replica' }),
+    rescored: new Counter({ registers, name: 'rollcall_rescored_total', help: 'Leases that the sweep found to end later, by grace' }),
+    reconciled: new Counter({ registers, name: 'rollcall_reconciled_total', help: 'Hand-written keys mended', labelNames: ['action'] }),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Counts every request by its route pattern, and serves `/metrics` in the Prometheus text format. */
+export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic: boolean) {
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.requests.labels(request.method, route, String(reply.statusCode)).observe(reply.elapsedTime / 1000);
+    done();
+  });
+
+  app.get(
+    '/metrics',
+    {
+      config: { access: isPublic ? 'public' : 'read' },
+      schema: {
+        operationId: 'metrics',
+        summary: 'Prometheus metrics of this replica',
+        tags: ['operations'],
+        response: {
+          200: { description: 'Prometheus text format', content: { 'text/plain': { schema: { type: 'string', examples: ['rollcall_evictions_total 3'] } } } },
+          '4xx': { description: 'No valid token', content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } },
+        },
+      },
+    },
+    async (_request, reply) => {
+      const text = await metrics.registry.metrics();
+      return reply.type(metrics.registry.contentType).serializer(String).send(text);
+    },
+  );
+}

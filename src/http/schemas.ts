@@ -1,0 +1,59 @@
+import { Type, type Static, type TSchema } from 'typebox';
+import {
+  DiscoverReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  Problem, RegisterReply, Registration,
+} from '../contract/index.js';
+
+/** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
+export const sharedSchemas = [
+  DiscoverReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  Problem, RegisterReply, Registration,
+];
+
+const idOf = (schema: TSchema) => (schema as { $id?: string }).$id as string;
+
+/** A reference to a shared schema, with its type. */
+export const ref = <T extends TSchema>(schema: T) => Type.Unsafe<Static<T>>({ $ref: `${idOf(schema)}#` });
+
+type Headers = Record<string, { type: string; description: string }>;
+
+export const jsonReply = (schema: TSchema, description: string, headers?: Headers) => ({
+  description,
+  content: { 'application/json': { schema: ref(schema) } },
+  ...(headers && { headers }),
+});
+
+export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
+const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
+
+const problem = (description: string, headers?: Headers) => ({
+  description,
+  content: { 'application/problem+json': { schema: ref(Problem) } },
+  ...(headers && { headers }),
+});
+
+/** What any route behind a token may answer. */
+export const commonProblems = {
+  400: problem('`invalid_request`: `errors` names each field and what was expected'),
+  401: problem('`unauthorized`: no valid token', {
+    'WWW-Authenticate': { type: 'string', description: 'How to authenticate' },
+  }),
+  403: problem('`forbidden`: the token lacks the verb, or the type or group'),
+  429: problem('`rate_limited`', retryAfter),
+  503: problem('`store_unavailable`: Redis did not answer in time. A write may have happened: repeat it, it is idempotent', retryAfter),
+};
+
+/** What a route with a body may answer besides. */
+export const bodyProblems = {
+  413: problem('`payload_too_large`'),
+  415: problem('`unsupported_media_type`: send JSON'),
+};
+
+export const notFoundProblem = { 404: problem('`instance_not_found`: unknown, or its lease has ended') };
+export const staleProblem = { 409: problem('`stale_incarnation`: another process owns the id') };
+
+export const noContent = (description: string, headers?: Headers) => ({
+  ...Type.Null({ description }),
+  ...(headers && { headers }),
+});
+

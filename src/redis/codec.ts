@@ -1,0 +1,112 @@
+import type { Instance, InstancePatch, Port } from '../contract/index.js';
+import { isAddress, STATUSES } from '../contract/index.js';
+import type { CompleteRegistration } from '../registry/registry.js';
+
+type Fields = Record<string, string>;
+
+const sorted = (labels: Record<string, string>) =>
+  JSON.stringify(Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
+
+/** What a registration writes, as field, value, …; the script adds identity and times. An empty collection is absent. */
+export function encodeRegistration(registration: CompleteRegistration): string[] {
+  const { hostname, publicIp, privateIp, ports, status, customState, labels, systemInfo, performance, check } = registration;
+  const fields = ['hostname', hostname, 'status', status];
+  if (publicIp !== undefined) fields.push('publicIp', publicIp);
+  if (privateIp !== undefined) fields.push('privateIp', privateIp);
+  if (ports.length > 0) fields.push('ports', JSON.stringify(ports));
+  if (customState) fields.push('customState', customState);
+  if (labels && Object.keys(labels).length > 0) fields.push('labels', sorted(labels));
+  if (systemInfo) fields.push('systemInfo', JSON.stringify(systemInfo));
+  if (performance) fields.push('performance', JSON.stringify(performance));
+  if (check) fields.push('check', JSON.stringify(check));
+  return fields;
+}
+
+/** The parts of a patch as the scripts take them; '' where a part is absent. */
+export function encodePatch({ status, customState, labels }: InstancePatch): [status: string, customState: string, labels: string] {
+  const state = customState === undefined ? '' : customState === null || customState === '' ? '-' : `=${customState}`;
+  return [status ?? '', state, labels ? JSON.stringify(labels) : ''];
+}
+
+/** Reads `field, value, …`, as scripts reply it. */
+export function pairs(flat: readonly string[]): Fields {
+  const fields: Fields = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] as string] = flat[i + 1] as string;
+  return fields;
+}
+
+function json<T>(text: string | undefined, accept: (value: unknown) => value is T): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return accept(value) ? value : undefined;
+  } catch {
+    return undefined; // spoilt by hand: the rest of the record is still worth showing
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isLabels = (value: unknown): value is Record<string, string> =>
+  isObject(value) && Object.values(value).every((text) => typeof text === 'string');
+const isPorts = (value: unknown): value is Port[] =>
+  Array.isArray(value) && value.every((item) => isObject(item) && Number.isInteger(item.port) && typeof item.protocol === 'string');
+const isAny = <T>(value: unknown): value is T => isObject(value);
+
+/**
+ * An instance from its Hash. Unknown fields are ignored, so versions N and N-1 run side by side; a nested field that does
+ * not parse is left out, so one spoilt Hash never hides the others.
+ */
+export function decodeInstance(fields: Fields): Instance {
+  const { customState, publicIp, privateIp } = fields;
+  const systemInfo = json(fields.systemInfo, isObject);
+  const performance = json(fields.performance, isObject);
+  const check = json(fields.check, isAny<NonNullable<Instance['check']>>);
+  const health = json(fields.health, isAny<NonNullable<Instance['health']>>);
+  return {
+    instanceId: fields.instanceId ?? '',
+    incarnation: fields.incarnation ?? '',
+    type: fields.type ?? '',
+    group: fields.group ?? '',
+    hostname: fields.hostname ?? '',
+    ...(publicIp !== undefined && { publicIp }),
+    ...(privateIp !== undefined && { privateIp }),
+    ports: json(fields.ports, isPorts) ?? [],
+    status: STATUSES.find((status) => status === fields.status) ?? 'ready',
+    ...(customState !== undefined && { customState }),
+    cordoned: fields.cordoned === '1',
+    labels: json(fields.labels, isLabels) ?? {},
+    ...(systemInfo && { systemInfo }),
+    ...(performance && { performance }),
+    ...(check && { check }),
+    ...(health && { health }),
+    ...(fields.suspect === '1' && { suspect: true }),
+    ttlSeconds: Number(fields.ttlSeconds ?? 0),
+    registeredAt: fields.registeredAt ?? '',
+    updatedAt: fields.updatedAt ?? '',
+    lastHeartbeat: fields.lastHeartbeat ?? '',
+    expiresAt: fields.expiresAt ?? '',
+  };
+}
+
+/**
+ * The fields of a face that somebody wrote by hand, made fit to register: whatever is unusable is dropped, and a missing
+ * host name is made up from an address or the id.
+ */
+export function adoptable(id: string, fields: Fields): Pick<CompleteRegistration, 'hostname' | 'ports' | 'status'> & Partial<CompleteRegistration> {
+  const written = decodeInstance(fields);
+  const address = (text: string | undefined) => (text !== undefined && isAddress(text) ? text : undefined);
+  const publicIp = address(fields.publicIp);
+  const privateIp = address(fields.privateIp);
+  return {
+    hostname: (written.hostname || publicIp || privateIp || id).slice(0, 253),
+    ports: written.ports,
+    status: written.status,
+    ...(publicIp !== undefined && { publicIp }),
+    ...(privateIp !== undefined && { privateIp }),
+    ...(written.customState !== undefined && { customState: written.customState.slice(0, 256) }),
+    labels: written.labels,
+    ...(written.systemInfo && { systemInfo: written.systemInfo }),
+    ...(written.performance && { performance: written.performance }),
+  };
+}

@@ -1,0 +1,34 @@
+import type { Home } from '../registry/registry.js';
+
+/** The one place that names keys. All of them share the prefix and so, in Cluster, its hash tag and its slot. */
+export function makeKeys(prefix: string) {
+  const stems = { face: `${prefix}instance:`, record: `${prefix}record:`, members: `${prefix}group:` };
+  const named = {
+    leases: `${prefix}leases`,
+    groups: `${prefix}groups`,
+    events: `${prefix}events`,
+    beats: `${prefix}beats`,
+    epoch: `${prefix}epoch`,
+    alive: `${prefix}alive`,
+    grace: `${prefix}grace`,
+  };
+  return {
+    prefix,
+    ...named,
+    face: (id: string) => stems.face + id,
+    record: (id: string) => stems.record + id,
+    members: (home: string) => stems.members + home,
+    membersStem: stems.members,
+    /** Held by whoever reconciles in this interval. */
+    reconcile: `${prefix}reconcile`,
+    /** KEYS of every script, in the order of lua/include/keys.lua. */
+    forScripts: [...Object.values(named), ...Object.values(stems)],
+  };
+}
+
+export type Keys = ReturnType<typeof makeKeys>;
+
+export const homeKey = ({ type, group }: Home) => `${type}:${group}`;
+
+/** BullMQ's own prefix, derived from ours: two environments on one Redis never share a job. Always a hash tag. */
+export const jobsPrefix = (prefix: string) => `{${prefix.replace(/[{}]/g, '').replace(/:$/, '')}}-jobs`;

@@ -1,0 +1,156 @@
+import type { Instance, InstancePatch, Status } from '../contract/index.js';
+import { STATUSES } from '../contract/index.js';
+import { RegistryError } from '../registry/errors.js';
+import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Discovery, Found, GroupCount, Home, Registered, Registry, RemoveGuard } from '../registry/registry.js';
+import { inScope, type Scope } from '../registry/scope.js';
+import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
+import { decodeInstance, encodePatch, encodeRegistration, pairs } from './codec.js';
+import type { Connection } from './connection.js';
+import { homeKey, type Keys } from './keys.js';
+import type { Scripts } from './scripts.js';
+import { storeUnavailable } from './store-error.js';
+import type { Turns } from './turns.js';
+
+/** Members one discover call looks at: a script blocks Redis while it runs. */
+const DISCOVER_STEP = 1000;
+
+export interface Store {
+  connection: Connection;
+  keys: Keys;
+  scripts: Scripts;
+  turns: Turns;
+}
+
+/** The registry over Redis: the server's own, and the client's Redis-direct mode. */
+export class RedisRegistry implements Registry {
+  constructor(private readonly store: Store) {}
+
+  async register(registration: CompleteRegistration, caller: Caller, from?: Home | null): Promise<Registered> {
+    const { instanceId, type, group, incarnation, ttlSeconds } = registration;
+    const home = from === undefined ? '*' : from === null ? '' : homeKey(from);
+    const args = [instanceId, type, group, incarnation, ttlSeconds * 1000, 'register', home, caller.name];
+    const [outcome, revision] = (await this.store.turns.run('register', [...args, ...encodeRegistration(registration)])) as [string, string];
+    if (outcome === 'moved') throw new RegistryError('forbidden', `instance '${instanceId}' lives in another type or group`);
+    return { outcome: outcome as Registered['outcome'], revision };
+  }
+
+  async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
+    return Promise.all(beats.map((beat) => this.#beat(beat)));
+  }
+
+  async patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found> {
+    const cordoned = patch.cordoned === undefined ? '' : patch.cordoned ? '1' : '0';
+    const args = [id, home ? homeKey(home) : '', caller.name, ...encodePatch(patch), cordoned];
+    const [code, result] = (await this.store.turns.run('patch', args)) as [number, string[] | string];
+    if (code === 404) throw notFound(id);
+    if (code === 400) throw tooManyLabels();
+    return found(result as string[]);
+  }
+
+  async remove(id: string, guard: RemoveGuard, caller: Caller): Promise<string> {
+    const args = [id, guard.type ?? '', guard.group ?? '', guard.incarnation ?? '', caller.name];
+    const [code, revision] = (await this.store.turns.run('remove', args)) as [number, string];
+    if (code === 404) throw notFound(id);
+    if (code === 409) throw stale(id);
+    return revision;
+  }
+
+  async find(id: string): Promise<Found | undefined> {
+    const flat = (await this.#read('find', [id])) as string[];
+    return flat.length > 0 ? found(flat) : undefined;
+  }
+
+  async discover(query: Discovery): Promise<Discovered> {
+    const instances: Instance[] = [];
+    let after = query.after ?? '';
+    do {
+      const missing = query.limit - instances.length;
+      const args = [query.type ?? '', query.group ?? '', after, Math.min(missing, DISCOVER_STEP)];
+      const [next, ...records] = (await this.#read('discover', args)) as [string, ...string[][]];
+      for (const flat of records) {
+        const instance = decodeInstance(pairs(flat));
+        if (matches(query, instance)) instances.push(instance);
+      }
+      after = next;
+    } while (after !== '' && instances.length < query.limit);
+    return { instances, ...(after !== '' && { next: after }) };
+  }
+
+  async groups(scope?: Scope): Promise<GroupCount[]> {
+    const counts = new Map<string, GroupCount>();
+    let after: string | undefined;
+    do {
+      const page: Discovered = await this.discover({ limit: DISCOVER_STEP, ...(scope && { scope }), ...(after && { after }) });
+      for (const instance of page.instances) count(counts, instance);
+      after = page.next;
+    } while (after);
+    return [...counts.values()];
+  }
+
+  async locate(ids: string[]): Promise<(Home | undefined)[]> {
+    try {
+      const pipeline = this.store.connection.pipeline();
+      for (const id of ids) pipeline.hmget(this.store.keys.record(id), 'type', 'group');
+      const replies = (await pipeline.exec()) ?? [];
+      return replies.map(([error, home]) => {
+        if (error) throw error;
+        const [type, group] = home as [string | null, string | null];
+        return type === null || group === null ? undefined : { type, group };
+      });
+    } catch (error) {
+      throw storeUnavailable(error);
+    }
+  }
+
+  async #beat(beat: Beat): Promise<BeatResult> {
+    const { instanceId: id, incarnation, home, performance } = beat;
+    const [status, customState, labels] = encodePatch(beat);
+    const args = [id, incarnation ?? '', home ? homeKey(home) : '', performance ? JSON.stringify(performance) : '', status, customState, labels];
+    const [epoch, code, ...rest] = (await this.store.turns.beat(args)) as [string, number, ...string[]];
+    const [result = '', expiresAt, ttl] = rest;
+    switch (code) {
+      case 200:
+        return { status: 200, revision: result || `${epoch}.0-0`, expiresAtMs: Number(expiresAt), ttlMs: Number(ttl) };
+      case 404:
+        return { status: 404, code: 'instance_not_found' };
+      case 409:
+        return { status: 409, code: 'stale_incarnation' };
+      case 400:
+        return { status: 400, code: 'invalid_request', detail: result };
+      default:
+        return { status: 503, code: 'store_unavailable', detail: result };
+    }
+  }
+
+  async #read(verb: 'find' | 'discover', args: (string | number)[]): Promise<unknown> {
+    try {
+      return await this.store.scripts.run(this.store.connection, verb, args);
+    } catch (error) {
+      throw storeUnavailable(error);
+    }
+  }
+}
+
+function found(flat: string[]): Found {
+  const fields = pairs(flat);
+  return { instance: decodeInstance(fields), revision: fields.revision ?? '' };
+}
+
+function matches({ statuses, labels, scope }: Discovery, instance: Instance): boolean {
+  if (statuses && !statuses.includes(instance.status)) return false;
+  if (!inScope(scope, instance)) return false;
+  return labels === undefined || Object.entries(labels).every(([key, value]) => instance.labels[key] === value);
+}
+
+function count(counts: Map<string, GroupCount>, instance: Instance) {
+  const key = homeKey(instance);
+  let group = counts.get(key);
+  if (!group) {
+    const statuses = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
+    group = { type: instance.type, group: instance.group, instances: 0, cordoned: 0, statuses };
+    counts.set(key, group);
+  }
+  group.instances++;
+  group.statuses[instance.status]++;
+  if (instance.cordoned) group.cordoned++;
+}

@@ -1,0 +1,13 @@
+import { invalidField, RegistryError } from './errors.js';
+import type { Home } from './registry.js';
+
+export const notFound = (id: string) =>
+  new RegistryError('instance_not_found', `no live instance '${id}' here: register it again`);
+
+export const stale = (id: string) =>
+  new RegistryError('stale_incarnation', `another process owns '${id}' now: do not register it again`);
+
+export const tooManyLabels = () => invalidField('/labels', 'must leave at most 32 labels once merged');
+
+export const forbiddenHome = ({ type, group }: Home) =>
+  new RegistryError('forbidden', `this token is not for type '${type}', group '${group}'`);

@@ -1,0 +1,127 @@
+import type { Heartbeat, Instance, InstancePatch, Port, ProblemCode, Registration, Status } from '../contract/index.js';
+import type { Scope } from './scope.js';
+
+/** Who calls: the token's name stands in the events it causes. */
+export interface Caller {
+  name: string;
+}
+
+/** A registration with nothing left open: defaults filled, addresses observed, ids minted. */
+export interface CompleteRegistration extends Omit<Registration, 'instanceId' | 'incarnation' | 'group' | 'ports' | 'status' | 'ttlSeconds'> {
+  instanceId: string;
+  incarnation: string;
+  group: string;
+  ports: Port[];
+  status: Status;
+  ttlSeconds: number;
+}
+
+/** The group an instance lives in. */
+export interface Home {
+  type: string;
+  group: string;
+}
+
+export interface Registered {
+  /** `created`: unknown before. `replaced`: another incarnation or home before. `repeated`: the same incarnation again. */
+  outcome: 'created' | 'replaced' | 'repeated';
+  revision: string;
+}
+
+/** A heartbeat for one id. With `home` it counts only for an instance that lives there. */
+export interface Beat extends Heartbeat {
+  instanceId: string;
+  home?: Home;
+}
+
+export type BeatResult =
+  | { status: 200; revision: string; expiresAtMs: number; ttlMs: number }
+  | { status: 400 | 403 | 404 | 409 | 503; code: ProblemCode; detail?: string };
+
+export interface RemoveGuard {
+  type?: string;
+  group?: string;
+  incarnation?: string;
+}
+
+export interface Discovery {
+  type?: string;
+  group?: string;
+  /** Any of these; all when absent. */
+  statuses?: Status[];
+  /** Every one of these. */
+  labels?: Record<string, string>;
+  /** Only what these patterns allow. */
+  scope?: Scope;
+  /** `<type>:<group>:<id>`: start behind this one. */
+  after?: string;
+  limit: number;
+}
+
+export interface Discovered {
+  /** In the order of type, group, id. */
+  instances: Instance[];
+  /** There is more: pass it as `after`. */
+  next?: string;
+}
+
+export interface GroupCount extends Home {
+  instances: number;
+  cordoned: number;
+  statuses: Record<Status, number>;
+}
+
+/**
+ * The register of what is alive. One interface, several implementations, one conformance suite.
+ *
+ * A lease is renewed by `register` and `heartbeat` only, and its end is decided by the store's clock alone. Between the
+ * end of a lease and its one departure event a heartbeat still renews it; after the event the id is unknown. Every verb
+ * may be repeated: a call that timed out may still have happened.
+ *
+ * Every method rejects with a RegistryError; `store_unavailable` when the store did not answer in time, in which case a
+ * write may or may not have happened.
+ */
+export interface Registry {
+  /**
+   * Upserts by id. The same incarnation again only renews (or updates, if its content differs); another one replaces.
+   * With `from` it rejects with `forbidden` unless the id lives there now (null: nowhere).
+   */
+  register(registration: CompleteRegistration, caller: Caller, from?: Home | null): Promise<Registered>;
+  /** Renews in order; one result per beat, in order. Rejects only for what concerns all of them. */
+  heartbeat(beats: Beat[]): Promise<BeatResult[]>;
+  /** Changes a live instance without renewing it. Rejects: instance_not_found, invalid_request. */
+  patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found>;
+  /** Rejects: instance_not_found (also when type or group is not its own), stale_incarnation. Returns the revision. */
+  remove(id: string, guard: RemoveGuard, caller: Caller): Promise<string>;
+  /** A live instance, or undefined. */
+  find(id: string): Promise<Found | undefined>;
+  discover(query: Discovery): Promise<Discovered>;
+  groups(scope?: Scope): Promise<GroupCount[]>;
+  /** Where each id lives now, lapsed or not; undefined where it is unknown. */
+  locate(ids: string[]): Promise<(Home | undefined)[]>;
+}
+
+export interface Found {
+  instance: Instance;
+  /** Position of its last change. */
+  revision: string;
+}
+
+export interface SweepResult {
+  /** `<type>:<group>:<id>` of those evicted by this call. */
+  evicted: string[];
+  /** Leases found to end later, by grace. */
+  rescored: number;
+  /** There may be more to evict. */
+  more: boolean;
+}
+
+/** What jobs do to the store, on one replica at a time. Every call may be repeated or run twice. */
+export interface Maintenance {
+  /** Evicts a bounded batch of ended leases. */
+  sweep(): Promise<SweepResult>;
+  /** Takes the turn to reconcile, for as long as `everyMs`. False: another replica had it. */
+  claimReconcile(everyMs: number): Promise<boolean>;
+  /** Compares what the store's documented keys say with the leases, in small steps. */
+  reconcile(signal: AbortSignal): Promise<{ removed: number; adopted: string[] }>;
+}

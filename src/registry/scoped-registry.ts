@@ -1,0 +1,84 @@
+import type { InstancePatch } from '../contract/index.js';
+import { RegistryError } from './errors.js';
+import { forbiddenHome, notFound } from './refusals.js';
+import type { Beat, BeatResult, Caller, CompleteRegistration, Discovery, Home, Registered, Registry, RemoveGuard } from './registry.js';
+import { inScope, type Scope } from './scope.js';
+
+const ATTEMPTS = 3;
+const FORBIDDEN_BEAT: BeatResult = { status: 403, code: 'forbidden' };
+
+/**
+ * A registry as a token with type and group patterns sees it. An instance's home is looked up first, and the verb itself
+ * then insists on that home, so an id that moves in between is refused and not touched.
+ */
+export class ScopedRegistry implements Registry {
+  constructor(
+    private readonly registry: Registry,
+    private readonly scope: Scope,
+  ) {}
+
+  async register(registration: CompleteRegistration, caller: Caller): Promise<Registered> {
+    this.#insist(registration);
+    for (let attempt = 1; ; attempt++) {
+      const [home] = await this.registry.locate([registration.instanceId]);
+      if (home) this.#insist(home);
+      try {
+        return await this.registry.register(registration, caller, home ?? null);
+      } catch (error) {
+        const moved = error instanceof RegistryError && error.code === 'forbidden';
+        if (!moved || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
+    const homes = await this.registry.locate(beats.map((beat) => beat.instanceId));
+    const permitted = (home: Home | undefined) => !home || inScope(this.scope, home);
+    const sent = beats.flatMap((beat, i) => {
+      const home = homes[i];
+      return permitted(home) ? [home ? { ...beat, home } : beat] : [];
+    });
+    const results = sent.length > 0 ? (await this.registry.heartbeat(sent)).values() : [].values();
+    return beats.map((_, i) => (permitted(homes[i]) ? (results.next().value as BeatResult) : FORBIDDEN_BEAT));
+  }
+
+  async patch(id: string, patch: InstancePatch, caller: Caller) {
+    return this.registry.patch(id, patch, caller, await this.#homeOf(id));
+  }
+
+  async remove(id: string, guard: RemoveGuard, caller: Caller) {
+    const home = await this.#homeOf(id);
+    if ((guard.type ?? home.type) !== home.type || (guard.group ?? home.group) !== home.group) throw notFound(id);
+    return this.registry.remove(id, { ...guard, ...home }, caller);
+  }
+
+  async find(id: string) {
+    const found = await this.registry.find(id);
+    if (found) this.#insist(found.instance);
+    return found;
+  }
+
+  discover(query: Discovery) {
+    if (query.type !== undefined && query.group !== undefined) this.#insist({ type: query.type, group: query.group });
+    return this.registry.discover({ ...query, scope: this.scope });
+  }
+
+  groups() {
+    return this.registry.groups(this.scope);
+  }
+
+  locate(ids: string[]) {
+    return this.registry.locate(ids);
+  }
+
+  async #homeOf(id: string): Promise<Home> {
+    const [home] = await this.registry.locate([id]);
+    if (!home) throw notFound(id);
+    this.#insist(home);
+    return home;
+  }
+
+  #insist(home: Home) {
+    if (!inScope(this.scope, home)) throw forbiddenHome(home);
+  }
+}

@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { buildApp } from './app.js';
+import type { Config } from './config.js';
+import { createMetrics, type Metrics } from './http/metrics.js';
+import { TokenStore, tokensFromList } from './http/tokens.js';
+import { startJobs } from './jobs/jobs.js';
+import { runSweep, type SweepObserver } from './jobs/sweep.js';
+import { createTcpProber } from './probes/tcp.js';
+import { createConnection, type ConnectionConfig } from './redis/connection.js';
+import { startEmbedded, type Embedded } from './redis/embedded.js';
+import { jobsPrefix } from './redis/keys.js';
+import { RedisMaintenance } from './redis/maintenance.js';
+import { openStore } from './redis/open-store.js';
+import { Pulse } from './redis/pulse.js';
+import { RedisRegistry, type Store } from './redis/redis-registry.js';
+import { describeTarget } from './redis/url.js';
+import { embeddedToken, welcome } from './welcome.js';
+
+/** The balancer checks twice a second: after this long it sends nothing new here. */
+const DRAIN_NOTICE_MS = 2000;
+const PORTS_TO_TRY = 20;
+
+/** Whatever opens something puts its closer here at once; shutting down walks the list backwards. */
+export type Closers = (() => unknown)[];
+
+interface Parts {
+  config: Config;
+  log: Logger;
+  closers: Closers;
+  metrics: Metrics;
+  redis: ConnectionConfig;
+  embedded: Embedded | undefined;
+}
+
+/** Wires and starts one replica: connections, app, jobs, and last of all the listener. */
+export async function startReplica(config: Config, log: Logger, closers: Closers) {
+  const embedded = config.redis ? undefined : await openEmbedded(log, closers);
+  const redis = config.redis ?? { target: (embedded as Embedded).target };
+  const parts: Parts = { config, log, closers, metrics: createMetrics(), redis, embedded };
+  const { store, pulse } = await openRegistry(parts);
+
+  const minted = embedded && config.tokens.length === 0 && !config.tokensFile ? embeddedToken() : undefined;
+  const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
+  closers.push(() => tokens.close());
+
+  const state = { draining: false };
+  const app = await buildApp({
+    ...config,
+    registry: new RedisRegistry(store),
+    tokens,
+    prober: createTcpProber(config.healthCheckCidrs),
+    metrics: parts.metrics,
+    log,
+    draining: () => state.draining,
+    storeReachable: () => pulse.fresh,
+  });
+  startSweeping(parts, store);
+  closers.push(() => app.close());
+  closers.push(async () => {
+    state.draining = true;
+    if (!embedded) await sleep(DRAIN_NOTICE_MS);
+  });
+
+  const url = await listen(app, config);
+  log.info({ url, redis: describeTarget(redis.target), engine: embedded?.engine ?? 'external' }, 'started');
+  if (embedded) process.stdout.write(welcome(url, minted, embedded.engine, embedded.target.nodes[0]?.port ?? 0));
+}
+
+async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {
+  const embedded = await startEmbedded();
+  closers.push(embedded.close);
+  if (embedded.engine === 'js-redis-server') {
+    log.warn('no redis-server on the PATH: using the pure-JS engine, in memory, for one process, not for production; set REDIS_URL or install redis-server');
+  }
+  return embedded;
+}
+
+async function openRegistry({ config, log, closers, metrics, redis, embedded }: Parts) {
+  const observe = (seconds: number, failed: boolean) => {
+    metrics.transactions.observe(seconds);
+    if (failed) metrics.transactionErrors.inc();
+  };
+  const { redisPrefix: prefix, eventsMax } = config;
+  const store = await openStore(redis, { prefix, eventsMax, plainLua: embedded?.plainLua ?? false, observe }, log);
+  closers.push(() => store.connection.disconnect());
+  const pulse = new Pulse(store.connection, store.scripts, (reachable) => metrics.redisReachable.set(reachable ? 1 : 0));
+  closers.push(() => pulse.stop());
+  await pulse.start();
+  return { store, pulse };
+}
+
+function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store) {
+  const maintenance = new RedisMaintenance(store, config.lease, log);
+  const observer = sweepObserver(metrics);
+  const jobs = startJobs({
+    connection: createConnection('jobs', redis, log),
+    prefix: jobsPrefix(config.redisPrefix),
+    everyMs: config.sweepIntervalMs,
+    tick: () => runSweep(maintenance, config.reconcileIntervalMs, observer, log),
+    log,
+  });
+  closers.push(() => jobs.close());
+}
+
+function sweepObserver(metrics: Metrics): SweepObserver {
+  return {
+    swept: ({ evicted, rescored, seconds }) => {
+      metrics.sweeps.labels('done').inc();
+      metrics.sweepSeconds.observe(seconds);
+      metrics.lastSweep.setToCurrentTime();
+      metrics.evictions.inc(evicted);
+      metrics.rescored.inc(rescored);
+    },
+    failed: () => metrics.sweeps.labels('failed').inc(),
+    reconciled: ({ removed, adopted }) => {
+      metrics.reconciled.labels('removed').inc(removed);
+      metrics.reconciled.labels('adopted').inc(adopted);
+    },
+  };
+}
+
+/** Listens; the embedded mode takes the next free port when the default is taken. */
+async function listen(app: FastifyInstance, { host, port, portFixed }: Config): Promise<string> {
+  for (let tried = port; ; tried++) {
+    try {
+      return await app.listen({ host, port: tried });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE' && !portFixed && tried < port + PORTS_TO_TRY) continue;
+      if (code === 'EADDRINUSE') throw new Error(`port ${tried} of ${host} is in use: stop what listens there, or set PORT`, { cause: error });
+      if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new Error(`cannot listen on ${host}:${tried} (${code}): set HOST and PORT`, { cause: error });
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+const TOKEN_FILE = '.rollcall/token';
+
+/** The token of the embedded mode: minted once, kept for this checkout, readable by its owner only. */
+export function embeddedToken(): string {
+  try {
+    const kept = readFileSync(TOKEN_FILE, 'utf8').trim();
+    if (/^[!-~]{16,}$/.test(kept)) return kept;
+  } catch {
+    // none yet
+  }
+  const token = randomBytes(24).toString('base64url');
+  mkdirSync(dirname(TOKEN_FILE), { recursive: true, mode: 0o700 });
+  writeFileSync(TOKEN_FILE, `${token}\n`, { mode: 0o600 });
+  return token;
+}
+
+/** What somebody who just typed `npm start` wants to know: where it is, and a line to paste. */
+export function welcome(url: string, token: string | undefined, engine: string, redisPort: number): string {
+  const shown = token ?? '<your token>';
+  return `
+Rollcall listens on ${url}   (${engine}, in memory, 127.0.0.1:${redisPort})
+
+  token       ${token === undefined ? 'as configured' : `${token}   (kept in ${TOKEN_FILE})`}
+  Swagger UI  ${url}/docs
+
+Register a server, then look:
+
+  curl -s ${url}/sd/v1/instances -H 'X-API-Token: ${shown}' -H 'Content-Type: application/json' -d '{"type":"game","group":"kr-1","hostname":"game-1.example.com","ports":[7777]}'
+  curl -s '${url}/sd/v1/instances?type=game&group=kr-1' -H 'X-API-Token: ${shown}'
+`;
+}

@@ -1,0 +1,88 @@
+import type { Server } from 'node:http';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import request from 'supertest';
+import { inject, onTestFinished } from 'vitest';
+import { buildApp, type AppOptions } from '../../src/app.js';
+import { createMetrics } from '../../src/http/metrics.js';
+import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js';
+import { createTcpProber } from '../../src/probes/tcp.js';
+import { RedisMaintenance } from '../../src/redis/maintenance.js';
+import { openStore } from '../../src/redis/open-store.js';
+import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { parseRedisUrl } from '../../src/redis/url.js';
+
+export const TOKEN = 'test-token-of-the-suite';
+let prefixes = 0;
+
+/** A prefix that no other test uses. */
+export const freshPrefix = () => `test-${process.pid}-${Date.now()}-${prefixes++}:`;
+
+export const silent = pino({ level: 'silent' });
+
+export interface StoreSetup {
+  redisUrl?: string;
+  prefix?: string;
+  eventsMax?: number;
+}
+
+/** A registry over a real Redis under a fresh prefix, closed and cleaned when the test is over. */
+export async function openRegistry({ redisUrl = inject('redisUrl'), prefix = freshPrefix(), eventsMax = 50_000 }: StoreSetup = {}) {
+  const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix, eventsMax, plainLua: false }, silent);
+  const raw = new Redis(redisUrl);
+  raw.on('error', () => undefined);
+  // The sweep and the pulse of a real replica keep `alive` young; without it every lease would be in grace.
+  await raw.set(store.keys.alive, Date.now());
+  onTestFinished(async () => {
+    const keys = await raw.keys(`${prefix}*`).catch(() => []);
+    if (keys.length > 0) await raw.del(keys);
+    raw.disconnect();
+    store.connection.disconnect();
+  });
+  const maintenance = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, silent);
+  return { store, raw, prefix, keys: store.keys, registry: new RedisRegistry(store), maintenance };
+}
+
+export interface GatewaySetup extends StoreSetup, Partial<Omit<AppOptions, 'tokens'>> {
+  tokens?: Token[];
+}
+
+/** The gateway as an application in this process, over a real Redis under a fresh prefix. */
+export async function buildGateway(setup: GatewaySetup = {}) {
+  const opened = await openRegistry(setup);
+  const { tokens = tokensFromList(TOKEN), redisUrl: _url, prefix: _prefix, eventsMax: _max, ...options } = setup;
+  const app = await buildApp({
+    registry: opened.registry,
+    prober: createTcpProber(['127.0.0.0/8', '::1/128']),
+    metrics: createMetrics(),
+    lease: { defaultSeconds: 30, minSeconds: 1, maxSeconds: 3600 },
+    heartbeatIntervalMs: 10_000,
+    log: silent,
+    draining: () => false,
+    storeReachable: () => true,
+    ...options,
+    tokens: new TokenStore(tokens),
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  onTestFinished(() => app.close());
+  return { ...opened, app, call: caller(app.server, TOKEN) };
+}
+
+/** Calls with the token: `call.post('/instances').send(…)`, below `/sd/v1`. */
+export function caller(server: Server | string, token: string) {
+  const below = (path: string) => (path.startsWith('//') ? path.slice(1) : `/sd/v1${path}`);
+  return {
+    get: (path: string) => request(server).get(below(path)).set('X-API-Token', token),
+    post: (path: string) => request(server).post(below(path)).set('X-API-Token', token),
+    patch: (path: string) => request(server).patch(below(path)).set('X-API-Token', token),
+    delete: (path: string) => request(server).delete(below(path)).set('X-API-Token', token),
+  };
+}
+
+/** A registration that is right in every field a test does not care about. */
+export const registration = (fields: Record<string, unknown> = {}) => ({
+  type: 'game',
+  group: 'kr-1',
+  hostname: 'game-1.example.com',
+  ...fields,
+});

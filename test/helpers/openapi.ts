@@ -1,0 +1,25 @@
+import { pino } from 'pino';
+import { stringify } from 'yaml';
+import { buildApp } from '../../src/app.js';
+import { createMetrics } from '../../src/http/metrics.js';
+import { TokenStore } from '../../src/http/tokens.js';
+import type { Registry } from '../../src/registry/registry.js';
+
+/** The OpenAPI document as the routes say it now. No handler runs, so no registry is needed. */
+export async function renderOpenapi(): Promise<string> {
+  const app = await buildApp({
+    registry: {} as Registry,
+    tokens: new TokenStore([]),
+    prober: (instances) => Promise.resolve({ passing: instances, unchecked: 0 }),
+    metrics: createMetrics(),
+    lease: { defaultSeconds: 30, minSeconds: 2, maxSeconds: 3600 },
+    heartbeatIntervalMs: 10_000,
+    log: pino({ level: 'silent' }),
+    draining: () => false,
+    storeReachable: () => true,
+  });
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return stringify(document, { aliasDuplicateObjects: false, lineWidth: 120 });
+}
