@@ -25,7 +25,7 @@ if kind ~= '' and group ~= '' then
 else
   for _, home in ipairs(redis.call('SMEMBERS', GROUPS)) do
     local homeKind, homeGroup = string.match(home, '^(.*):(.*)$')
-    if (kind == '' or kind == homeKind) and (group == '' or group == homeGroup) then homes[#homes + 1] = home end
+    if homeKind and (kind == '' or kind == homeKind) and (group == '' or group == homeGroup) then homes[#homes + 1] = home end
   end
   table.sort(homes, precedes)
 end

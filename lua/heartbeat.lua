@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Renews up to 250 leases, in order, each with an optional patch. A lapsed lease that was not yet told is renewed, and
 -- its face written back; an unknown id is never created.
--- ARGV[3..] seven per beat: id, incarnation or '', home '<type>:<group>' or '', performance JSON or '', status or '',
---   customState ('', '=text', '-'), labels patch JSON or ''
+-- ARGV[3..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
+--   h home '<type>:<group>', p performance JSON, s status, c customState ('=text' or '-' to clear), l labels patch JSON
 -- Reply { epoch, then one per beat: { 200, revision, end in ms, ttl in ms } | { 404 } | { 409 } | { 400, part } | { 503, error } }
 -- Events updated, for beats whose patch changes something; one entry in the beats for all that were renewed
 -- @include keys
@@ -12,51 +12,64 @@
 -- @include beats
 -- @include change
 local renewed, performances, anyPerformance = {}, {}, false
+local nowIso = iso(now)
 
--- Reads come before writes, and the key most likely to be spoilt by hand before the others: one that fails changes nothing.
-local function beat(id, incarnation, home, performance, status, customState, labels)
-  local patched = status ~= '' or customState ~= '' or labels ~= ''
+local stampsOf = {} -- by ttl: beats of one call share their time, and most of them their ttl
+local function stamps_of(ttl)
+  stampsOf[ttl] = stampsOf[ttl] or { iso = iso(now + ttl), ends = int(now + ttl), ttl = int(ttl), kept = int(3 * ttl) }
+  return stampsOf[ttl]
+end
+
+local function beat(id, part)
+  local patched = part.s or part.c or part.l
   local record
   if patched then
     record = read_record(id)
   else
-    local got = redis.call('HMGET', RECORD .. id, 'type', 'group', 'incarnation', 'ttlSeconds', 'revision')
+    local got = redis.pcall('HMGET', RECORD .. id, 'type', 'group', 'incarnation', 'ttlSeconds', 'revision')
     record = { type = got[1], group = got[2], incarnation = got[3], ttlSeconds = got[4], revision = got[5] }
   end
-  if not record.type or (home ~= '' and home ~= home_of(record)) then return { 404 } end
-  if incarnation ~= '' and incarnation ~= record.incarnation then return { 409 } end
+  if not (record.type and record.group) or (part.h and part.h ~= home_of(record)) then return { 404 } end
+  if part.i and part.i ~= record.incarnation then return { 409 } end
 
-  local changes = {}
+  local changes, refused
   if patched then
-    local refused
-    changes, refused = changes_of(record, status, customState, labels, '')
+    changes, refused = changes_of(record, part.s or '', part.c or '', part.l or '', '')
     if refused then return { 400, refused } end
   end
 
   local ttl = ttl_of(record)
-  local stamps = { 'lastHeartbeat', iso(now), 'expiresAt', iso(now + ttl) }
-  if performance ~= '' then
-    stamps[5] = 'performance'
-    stamps[6] = performance
+  local stamps = stamps_of(ttl)
+  local added -- 2 and more: the face had lapsed; an error: it was spoilt by hand
+  if part.p then
     anyPerformance = true
+    added = redis.pcall('HSET', FACE .. id, 'lastHeartbeat', nowIso, 'expiresAt', stamps.iso, 'performance', part.p)
+    redis.call('HSET', RECORD .. id, 'lastHeartbeat', nowIso, 'expiresAt', stamps.iso, 'performance', part.p)
+  else
+    added = redis.pcall('HSET', FACE .. id, 'lastHeartbeat', nowIso, 'expiresAt', stamps.iso)
+    redis.call('HSET', RECORD .. id, 'lastHeartbeat', nowIso, 'expiresAt', stamps.iso)
   end
-  local added = redis.call('HSET', FACE .. id, unpack(stamps))
-  redis.call('HSET', RECORD .. id, unpack(stamps))
-  if added >= 2 then write_face(id, redis.call('HGETALL', RECORD .. id), ttl) end
-  redis.call('PEXPIRE', FACE .. id, int(ttl))
-  redis.call('PEXPIRE', RECORD .. id, int(3 * ttl))
-  redis.call('ZADD', LEASES, int(now + ttl), home_of(record) .. ':' .. id)
-  for i = 1, #stamps, 2 do record[stamps[i]] = stamps[i + 1] end
-  local revision = write_changes(id, record, changes, 'heartbeat', {}) or record.revision
+  if type(added) == 'table' or added >= 2 then write_face(id, redis.call('HGETALL', RECORD .. id), ttl) end
+  redis.call('PEXPIRE', FACE .. id, stamps.ttl)
+  redis.call('PEXPIRE', RECORD .. id, stamps.kept)
+  redis.call('ZADD', LEASES, stamps.ends, home_of(record) .. ':' .. id)
 
+  local revision = record.revision
+  if patched then
+    record.lastHeartbeat, record.expiresAt, record.performance = nowIso, stamps.iso, part.p or record.performance
+    revision = write_changes(id, record, changes, 'heartbeat', {}) or revision
+  end
   renewed[#renewed + 1] = id
-  performances[#performances + 1] = performance
-  return { 200, revision, int(now + ttl), int(ttl) }
+  performances[#performances + 1] = part.p or ''
+  return { 200, revision, stamps.ends, stamps.ttl }
 end
 
-local reply = { epoch() }
-for i = 3, #ARGV, 7 do
-  local ok, result = pcall(beat, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+local reply, i = { epoch() }, 3
+while i <= #ARGV do
+  local id, letters, part = ARGV[i], ARGV[i + 1], {}
+  for at = 1, #letters do part[string.sub(letters, at, at)] = ARGV[i + 1 + at] end
+  i = i + 2 + #letters
+  local ok, result = pcall(beat, id, part)
   reply[#reply + 1] = ok and result or { 503, type(result) == 'table' and result.err or tostring(result) }
 end
 append_beats(renewed, performances, anyPerformance)

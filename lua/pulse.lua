@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- A replica's sign of life, twice a second: founds the epoch, notices an outage, tells the time.
--- ARGV none of its own
--- Reply { now in ms, start of the last grace in ms, epoch, id of the last event or '' }
+-- ARGV[3] 'sweep' when a sweep begins here, else ''
+-- Reply { now in ms, start of the last grace in ms, epoch, id of the last event or '', begin of the last sweep in ms }
 -- Events none
 -- @include keys
 -- @include clock
 -- @include grace
 -- @include event
 witness()
-next_id()
-return { int(now), redis.call('GET', GRACE) or '0', epoch(), head }
+if ARGV[3] == 'sweep' then redis.call('SET', SWEPT, int(now)) end
+return { int(now), redis.call('GET', GRACE) or '0', epoch(), head, redis.call('GET', SWEPT) or '0' }

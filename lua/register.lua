@@ -26,21 +26,45 @@ local oldScore = known and tonumber(redis.call('ZSCORE', LEASES, oldHome .. ':' 
 local lapsed = known and lease_end(oldScore, ttl_of(old)) <= now
 local same = known and old.incarnation == incarnation and oldHome == home
 
-local record = {
-  instanceId = id, type = kind, group = group, incarnation = incarnation, ttlSeconds = int(ttl / 1000),
-  cordoned = old.cordoned, lastHeartbeat = iso(now), expiresAt = iso(now + ttl),
-}
-for i = 11, #ARGV, 2 do record[ARGV[i]] = ARGV[i + 1] end
+-- What a caller describes. Stamps are the registry's, and performance rides the beats: neither makes a repetition a change.
+local DESCRIBED = { 'hostname', 'publicIp', 'privateIp', 'ports', 'status', 'customState', 'labels', 'systemInfo', 'check' }
+local function same_labels(one, other) -- a merged patch is stored in no order
+  local ok, a, b = pcall(function() return cjson.decode(one or '{}'), cjson.decode(other or '{}') end)
+  if not ok then return false end
+  for key, value in pairs(a) do if b[key] ~= value then return false end end
+  for key in pairs(b) do if a[key] == nil then return false end end
+  return true
+end
 
--- Stamps are the registry's, and performance rides the beats: neither makes a repetition a change.
-local STAMPS = { registeredAt = 1, updatedAt = 1, lastHeartbeat = 1, expiresAt = 1, revision = 1, performance = 1, health = 1 }
-local changed = false
-if same then
-  record.registeredAt, record.updatedAt, record.revision, record.health = old.registeredAt, old.updatedAt, old.revision, old.health
-  for field, value in pairs(record) do changed = changed or (not STAMPS[field] and old[field] ~= value) end
-  for field in pairs(old) do changed = changed or (not STAMPS[field] and record[field] == nil) end
-else
-  record.registeredAt, record.updatedAt = iso(now), iso(now)
+local function differs_from(known_record)
+  local given = {}
+  for i = 11, #ARGV, 2 do given[ARGV[i]] = ARGV[i + 1] end
+  for _, field in ipairs(DESCRIBED) do
+    if given[field] ~= known_record[field] and not (field == 'labels' and same_labels(given.labels, known_record.labels)) then return true end
+  end
+  return tonumber(known_record.ttlSeconds) * 1000 ~= ttl
+end
+
+local changed = not same or differs_from(old)
+local nowIso = iso(now)
+local record = {
+  'instanceId', id, 'type', kind, 'group', group, 'incarnation', incarnation, 'ttlSeconds', int(ttl / 1000),
+  'registeredAt', same and old.registeredAt or nowIso, 'updatedAt', changed and nowIso or old.updatedAt,
+  'lastHeartbeat', nowIso, 'expiresAt', iso(now + ttl),
+}
+local function keep(field, value)
+  if not value then return end
+  record[#record + 1] = field
+  record[#record + 1] = value
+end
+for i = 11, #ARGV, 2 do keep(ARGV[i], ARGV[i + 1]) end
+keep('cordoned', old.cordoned) -- an operator's word outlives the process
+if same then keep('health', old.health) end
+
+local function field_of(flat, name)
+  for i = 1, #flat, 2 do
+    if flat[i] == name then return flat[i + 1] end
+  end
 end
 
 if known and oldHome ~= home then
@@ -48,24 +72,24 @@ if known and oldHome ~= home then
   leave_group(oldHome, id)
 end
 
+local revision = old.revision
 if not same then
   local about = { 'by', by }
-  if known then
-    about = { 'by', by, 'replaces', old.incarnation, 'lapsed', lapsed and '1' or '0' }
-    if oldHome ~= home then
-      for _, value in ipairs({ 'fromType', old.type, 'fromGroup', old.group }) do about[#about + 1] = value end
-    end
+  if known then about = { 'by', by, 'replaces', old.incarnation, 'lapsed', lapsed and '1' or '0' } end
+  if known and oldHome ~= home then
+    for _, value in ipairs({ 'fromType', old.type, 'fromGroup', old.group }) do about[#about + 1] = value end
   end
-  record.revision = append('registered', mode, about, record)
+  revision = append('registered', mode, about, record)
 elseif changed then
-  record.updatedAt = iso(now)
-  record.revision = append('updated', 'register', { 'by', by }, record)
+  revision = append('updated', 'register', { 'by', by }, record)
 else
-  append_beats({ id }, { record.performance or '' }, record.performance ~= nil)
+  local performance = field_of(record, 'performance')
+  append_beats({ id }, { performance or '' }, performance ~= nil)
 end
+keep('revision', revision)
 
 write_instance(id, record, ttl)
 redis.call('SADD', MEMBERS .. home, id)
 redis.call('SADD', GROUPS, home)
 redis.call('ZADD', LEASES, int(now + ttl), home .. ':' .. id)
-return { not known and 'created' or same and 'repeated' or 'replaced', record.revision }
+return { not known and 'created' or same and 'repeated' or 'replaced', revision }

@@ -14,4 +14,4 @@ if incarnation ~= '' and incarnation ~= record.incarnation then return { 409 } e
 
 redis.call('ZREM', LEASES, home_of(record) .. ':' .. id)
 forget(id, home_of(record), record)
-return { 204, append('removed', 'deregister', { 'by', by }, record) }
+return { 204, append('removed', 'deregister', { 'by', by }, flatten(record)) }

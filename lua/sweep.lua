@@ -16,6 +16,7 @@ for i = 3, #ARGV do
   local score = tonumber(redis.call('ZSCORE', LEASES, member) or '')
   if score and score <= now then
     local home, id = string.match(member, '^([^:]*:[^:]*):(.*)$')
+    if not home then home, id = ':', '' end -- written by hand: it names nothing, and only has to go
     local record = read_record(id)
     local ends = lease_end(score, ttl_of(record))
     if ends > now then
@@ -26,7 +27,7 @@ for i = 3, #ARGV do
       forget(id, home, record)
       local kind, group = string.match(home, '^(.*):(.*)$')
       local last = mine and record or { instanceId = id, type = kind, group = group }
-      append('expired', 'lease', { 'deadline', iso(ends) }, last)
+      if id ~= '' then append('expired', 'lease', { 'deadline', iso(ends) }, flatten(last)) end
       reply[#reply + 1] = member
     end
   end

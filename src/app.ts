@@ -4,11 +4,12 @@ import type { Logger } from 'pino';
 import { installAuth } from './http/auth.js';
 import { installBodyParsing } from './http/body.js';
 import { installDocs } from './http/docs.js';
-import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
+import { ANSWER_HEADERS, installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
+import { installHttpRules } from './http/http-rules.js';
 import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
 import { instanceRoutes } from './http/instances.js';
-import { installMetrics, type Metrics } from './http/metrics.js';
+import { countHeartbeats, installMetrics, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
 import { installOpenapi } from './http/openapi.js';
 import { operationRoutes } from './http/operations.js';
@@ -21,7 +22,7 @@ import type { LeaseLimits } from './registry/registration.js';
 import type { Registry } from './registry/registry.js';
 
 const BODY_LIMIT = 64 * 1024;
-const MAX_HEADER_BYTES = 8192;
+const MAX_HEADER_BYTES = 8192; // the request line and all headers together
 const REQUEST_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 5000;
 
@@ -41,6 +42,13 @@ export interface AppOptions {
   metricsPublic?: boolean;
 }
 
+const corsOptions = (origin: string[]) => ({
+  origin,
+  methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+  allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type', 'X-Request-Id'],
+  exposedHeaders: ['X-Revision', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
+});
+
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
@@ -53,8 +61,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy?.length ? options.trustProxy : false,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
-    routerOptions: { maxParamLength: 1024 }, // longer than any name: the schema says what is wrong with it
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000, requireHostHeader: false }, // a hook refuses it, with a problem
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES }, // longer than any name: the schema says what is wrong with it
     return503OnClosing: false, // late requests on open sockets are still answered, with `connection: close`
     frameworkErrors: (error, request, reply) => void onFrameworkError(error, request, reply),
     clientErrorHandler: onClientError,
@@ -63,21 +71,22 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   for (const schema of sharedSchemas) app.addSchema(schema);
   installValidation(app);
   installErrorHandling(app);
-  installNotFound(app);
   installRequestLog(app, options.log);
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    reply.headers(ANSWER_HEADERS);
     if (draining()) reply.header('connection', 'close');
     done();
   });
-  if (options.corsOrigins?.length) await app.register(cors, { origin: options.corsOrigins, allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type'] });
+  installHttpRules(app);
+  if (options.corsOrigins?.length) await app.register(cors, corsOptions(options.corsOrigins));
+  installNotFound(app);
   await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
   installBodyParsing(app);
   await installOpenapi(app);
   installMetrics(app, metrics, options.metricsPublic ?? false);
 
   await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, prober: options.prober });
-  await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: (status) => metrics.heartbeats.labels(String(status)).inc() });
+  await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: countHeartbeats(metrics) });
   await app.register(operationRoutes, { prefix: '/sd/v1' });
   await app.register(healthRoutes, { draining, storeReachable: options.storeReachable });
   await installDocs(app);

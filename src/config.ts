@@ -38,6 +38,8 @@ export class ConfigError extends Error {
   }
 }
 
+const PREFIX = /^(?:[A-Za-z0-9._:-]{1,63}|[A-Za-z0-9._:-]{0,30}\{[A-Za-z0-9._-]{1,30}\}[A-Za-z0-9._:-]{0,30}):$/;
+
 type Env = Record<string, string | undefined>;
 
 /** Reads the environment: the only place that does. @throws {ConfigError} naming every bad variable at once. */
@@ -63,7 +65,7 @@ export function readConfig(env: Env = process.env): Config {
     port: read.integer('PORT', 3000, 0, 65_535),
     portFixed: !embedded || Boolean(env.PORT),
     ...(target && { redis: { target, tlsCa } }),
-    redisPrefix: read.matching('REDIS_PREFIX', prefixes[target?.kind ?? 'single'], /^[A-Za-z0-9._:-]{0,64}$|^[A-Za-z0-9._:-]{0,32}\{[A-Za-z0-9._-]{1,32}\}[A-Za-z0-9._:-]{0,32}$/, 'letters, digits, . _ : -, and at most one {hash-tag}'),
+    redisPrefix: read.matching('REDIS_PREFIX', prefixes[target?.kind ?? 'single'], PREFIX, 'letters, digits, . _ : -, with at most one {hash-tag}, ending with a colon'),
     tokens,
     ...(tokensFile && { tokensFile }),
     lease: {

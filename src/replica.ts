@@ -12,7 +12,7 @@ import { createConnection, type ConnectionConfig } from './redis/connection.js';
 import { startEmbedded, type Embedded } from './redis/embedded.js';
 import { jobsPrefix } from './redis/keys.js';
 import { RedisMaintenance } from './redis/maintenance.js';
-import { openStore } from './redis/open-store.js';
+import { explain, openStore } from './redis/open-store.js';
 import { Pulse } from './redis/pulse.js';
 import { RedisRegistry, type Store } from './redis/redis-registry.js';
 import { describeTarget } from './redis/url.js';
@@ -56,7 +56,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     draining: () => state.draining,
     storeReachable: () => pulse.fresh,
   });
-  startSweeping(parts, store);
+  startSweeping(parts, store, pulse);
   closers.push(() => app.close());
   closers.push(async () => {
     state.draining = true;
@@ -87,11 +87,13 @@ async function openRegistry({ config, log, closers, metrics, redis, embedded }: 
   closers.push(() => store.connection.disconnect());
   const pulse = new Pulse(store.connection, store.scripts, (reachable) => metrics.redisReachable.set(reachable ? 1 : 0));
   closers.push(() => pulse.stop());
-  await pulse.start();
+  await pulse.start().catch((error: Error) => {
+    throw new Error(explain(error, describeTarget(redis.target)), { cause: error });
+  });
   return { store, pulse };
 }
 
-function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store) {
+function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, pulse: Pulse) {
   const maintenance = new RedisMaintenance(store, config.lease, log);
   const observer = sweepObserver(metrics);
   const jobs = startJobs({
@@ -99,6 +101,7 @@ function startSweeping({ config, log, closers, metrics, redis }: Parts, store: S
     prefix: jobsPrefix(config.redisPrefix),
     everyMs: config.sweepIntervalMs,
     tick: () => runSweep(maintenance, config.reconcileIntervalMs, observer, log),
+    tickedAgoMs: () => pulse.sweptAgoMs,
     log,
   });
   closers.push(() => jobs.close());

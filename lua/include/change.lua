@@ -13,7 +13,7 @@ local function merge_labels(stored, patch)
   end
   for _ in pairs(labels) do count = count + 1 end
   if count > MAX_LABELS then return nil, 'labels' end
-  return changed and (count > 0 and cjson.encode(labels) or '') or nil
+  return changed and (count > 0 and string.gsub(cjson.encode(labels), '\\/', '/') or '') or nil
 end
 
 -- Applies a patch to `record` in place. Absent parts are ''; customState is '=text' to set and '-' to clear, cordoned '1' or '0'.
@@ -45,7 +45,7 @@ local function write_changes(id, record, changes, cause, about)
   for field, value in pairs(changes) do
     record[field] = value ~= '' and value or nil
   end
-  record.revision = append('updated', cause, about, record)
+  record.revision = append('updated', cause, about, flatten(record))
   changes.revision = record.revision
   for _, key in ipairs({ RECORD .. id, FACE .. id }) do
     if redis.call('EXISTS', key) == 1 then

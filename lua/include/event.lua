@@ -1,36 +1,54 @@
 -- The epoch names one unbroken life of the data. Whoever meets Redis first after it was emptied founds a new one.
+-- Its Hash also holds the id of the last event: reading the stream's last entry for it would read a whole record.
+local epochId, head
 local function epoch()
-  local id = redis.call('HGET', EPOCH, 'id')
-  if not id then
-    id = int(now) .. 'x' .. SEED
-    redis.call('HSET', EPOCH, 'id', id, 'at', int(now))
+  if not epochId then
+    local known = redis.call('HMGET', EPOCH, 'id', 'head')
+    epochId, head = known[1], known[2] or ''
+    if not epochId then
+      epochId = int(now) .. 'x' .. SEED
+      redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', '')
+    end
   end
-  return id
+  return epochId
 end
 
 -- Entry ids are minted here: Redis milliseconds, never less than the last, and a random low part, so that an id is an
--- identity: two primaries of a split never mint the same one. Each entry names the one before it in `prev`.
-local head
+-- identity: two primaries of a split never mint the same one.
 local function next_id()
-  if not head then
-    local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
-    head = last and last[1] or ''
-  end
   local ms, seq = string.match(head, '^(%d+)-(%d+)$')
   if ms and tonumber(ms) >= now then return ms .. '-' .. int(tonumber(seq) + 1) end
   return int(now) .. '-' .. SEED
 end
 
--- Appends one event and returns its revision; `about` is { field, value, … } of the event itself (by, replaces, …).
-local function append(kind, cause, about, record)
-  local id = next_id()
-  local entry = { kind = kind, cause = cause, prev = head }
-  for field, value in pairs(record) do entry[field] = value end
-  entry.revision = nil -- of the change before: this entry's own id is the new one
+-- Appends one event and returns its revision. `about` is { field, value, … } of the event itself (by, replaces, …), `flat`
+-- the record as { field, value, … }. Each entry names the one before it in `prev`.
+local function append(kind, cause, about, flat)
+  epoch()
+  local entry = { 'kind', kind, 'cause', cause, 'prev', head }
   for i = 1, #about, 2 do
-    if about[i + 1] ~= '' then entry[about[i]] = about[i + 1] end
+    if about[i + 1] ~= '' then
+      entry[#entry + 1] = about[i]
+      entry[#entry + 1] = about[i + 1]
+    end
   end
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(flatten(entry)))
+  for i = 1, #flat, 2 do
+    if flat[i] ~= 'revision' then -- of the change before: this entry's own id is the new one
+      entry[#entry + 1] = flat[i]
+      entry[#entry + 1] = flat[i + 1]
+    end
+  end
+  local id = next_id()
+  local added = redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))
+  if type(added) == 'table' and added.err then
+    -- Somebody else wrote to the stream, or lost the Hash: go on behind its true end.
+    local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
+    head = last and last[1] or ''
+    entry[6] = head
+    id = next_id()
+    redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))
+  end
   head = id
-  return epoch() .. '.' .. id
+  redis.call('HSET', EPOCH, 'head', id)
+  return epochId .. '.' .. id
 end

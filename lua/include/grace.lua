@@ -2,15 +2,20 @@
 -- the return. Nobody has to remember a disconnect, and a frozen Redis (SIGSTOP), which no client notices, is covered.
 local OUTAGE_MS = 3000
 
-local function witness()
+local function outage_seen()
   local alive = tonumber(redis.call('GET', ALIVE) or '')
-  if not alive or now - alive > OUTAGE_MS then redis.call('SET', GRACE, int(now)) end
+  return not alive or now - alive > OUTAGE_MS
+end
+
+local function witness()
+  if outage_seen() then redis.call('SET', GRACE, int(now)) end
   redis.call('SET', ALIVE, int(now))
 end
 
 -- When a lease ends. The same rule as `leaseEnd` in src/registry/lease.ts: change both or neither.
+-- In the moment between the return from an outage and its first witness, the grace is already in force.
 local graceFrom
 local function lease_end(score, ttl)
-  graceFrom = graceFrom or tonumber(redis.call('GET', GRACE) or 0)
+  graceFrom = graceFrom or (outage_seen() and now) or tonumber(redis.call('GET', GRACE) or 0)
   return math.max(score, graceFrom + ttl)
 end

@@ -1,8 +1,11 @@
+-- A record and whether it is one. What somebody spoilt by hand counts as unknown: its server is told to register again,
+-- and that mends it.
 local function read_record(id)
-  local flat = redis.call('HGETALL', RECORD .. id)
+  local flat = redis.pcall('HGETALL', RECORD .. id)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  return record, #flat > 0
+  if not (record.type and record.group) then return {}, false end
+  return record, true
 end
 
 local function flatten(record)
@@ -24,8 +27,7 @@ local function write_face(id, flat, ttl)
   redis.call('PEXPIRE', FACE .. id, int(ttl))
 end
 
-local function write_instance(id, record, ttl)
-  local flat = flatten(record)
+local function write_instance(id, flat, ttl)
   write_face(id, flat, ttl)
   redis.call('DEL', RECORD .. id)
   redis.call('HSET', RECORD .. id, unpack(flat))

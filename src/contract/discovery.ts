@@ -1,9 +1,17 @@
-import { Type, type Static } from 'typebox';
+import { Type, type Static, type TSchema } from 'typebox';
 import { type Instance, STATUSES } from './instance.js';
 import { GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, Revision, TypeName } from './names.js';
 
 export const MAX_LIMIT = 10_000;
 export const DEFAULT_LIMIT = 1000;
+/** With healthCheck: probing is work for the gateway and its network. */
+export const MAX_PROBED = 500;
+
+/** Without its example: Swagger UI would send that for a parameter one may leave out. */
+function blank<T extends TSchema>(schema: T): T {
+  const { examples: _examples, ...rest } = schema as T & { examples?: unknown };
+  return rest as unknown as T;
+}
 
 export const InstanceParams = Type.Object({ id: InstanceId }, { additionalProperties: false });
 
@@ -26,16 +34,15 @@ export const DiscoverQuery = Type.Object(
     type: Type.Optional(TypeName),
     group: Type.Optional(GroupName),
     status: Type.Optional(
-      Type.String({ pattern: STATUS_LIST, maxLength: 64, description: 'Comma-separated; all by default', examples: ['ready,initializing'] }),
+      Type.String({ pattern: STATUS_LIST, maxLength: 64, description: 'Comma-separated, such as `ready,initializing`; all by default' }),
     ),
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: MAX_LIMIT, description: `At most this many; default ${DEFAULT_LIMIT}, or ${MAX_LIMIT} when type and group are given`, examples: [100] }),
+      Type.Integer({ minimum: 1, maximum: MAX_LIMIT, description: `At most this many; default ${DEFAULT_LIMIT}, or ${MAX_LIMIT} when type and group are given; with healthCheck at most ${MAX_PROBED}` }),
     ),
     after: Type.Optional(
       Type.String({
         pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62}){2}$',
         description: 'The `next` of the page before',
-        examples: ['game:kr-1:01JD3V6C8Q4W9X2Z5T7B1N0M3K'],
       }),
     ),
     healthCheck: Type.Optional(
@@ -54,16 +61,16 @@ export type DiscoverQuery = Static<typeof DiscoverQuery>;
 export const DiscoverReply = Type.Object(
   {
     instances: Type.Array(Type.Unsafe<Instance>(Type.Ref('Instance')), { description: 'Ordered by type, group, id' }),
-    next: Type.Optional(Type.String({ description: 'There is more: pass it as `after`' })),
+    next: Type.Optional(Type.String({ description: 'There is more: pass it as `after`', examples: ['game:kr-1:01JD3V6C8Q4W9X2Z5T7B1N0M3K'] })),
   },
   { $id: 'DiscoverReply' },
 );
 
 export const RemoveQuery = Type.Object(
   {
-    type: Type.Optional(TypeName),
-    group: Type.Optional(GroupName),
-    incarnation: Type.Optional(Incarnation),
+    type: Type.Optional(blank(TypeName)),
+    group: Type.Optional(blank(GroupName)),
+    incarnation: Type.Optional(blank(Incarnation)),
   },
   { additionalProperties: false },
 );

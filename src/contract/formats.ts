@@ -5,9 +5,11 @@ function isText(value: string): boolean {
   return value.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(value);
 }
 
+const IPV4 = /^(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/;
+
 /** An IPv4 or IPv6 literal in its plain form: no zone, no octal, no short form, not the unspecified address. */
 export function isAddress(value: string): boolean {
-  if (ipaddr.IPv4.isValidFourPartDecimal(value)) return value !== '0.0.0.0';
+  if (IPV4.test(value)) return value !== '0.0.0.0';
   if (value.includes('%') || !value.includes(':') || !ipaddr.IPv6.isValid(value)) return false;
   const address = ipaddr.process(value);
   return address.range() !== 'unspecified';

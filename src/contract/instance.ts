@@ -126,16 +126,16 @@ export const Instance = Type.Object(
     ...described,
     ports: Type.Array(Port),
     status: Status,
-    cordoned: Type.Boolean({ description: 'Set by an operator: pickers skip it' }),
+    cordoned: Type.Boolean({ description: 'Set by an operator: pickers skip it', examples: [false] }),
     labels: Labels,
     ...told,
     health: Type.Optional(
       Type.Object(
-        { passing: Type.Boolean(), at: Timestamp('When it was probed'), detail: Type.Optional(Type.String()) },
+        { passing: Type.Boolean({ examples: [true] }), at: Timestamp('When it was probed'), detail: Type.Optional(Type.String({ examples: ['connected in 3 ms'] })) },
         { description: 'Result of the last probe' },
       ),
     ),
-    suspect: Type.Optional(Type.Boolean({ description: 'True while held in a mass lapse' })),
+    suspect: Type.Optional(Type.Boolean({ description: 'True while held in a mass lapse', examples: [true] })),
     ttlSeconds: TtlSeconds,
     registeredAt: Timestamp('When this incarnation registered'),
     updatedAt: Timestamp('When something last changed'),
@@ -154,7 +154,7 @@ const changes = {
 };
 
 export const InstancePatch = Type.Object(
-  { ...changes, cordoned: Type.Optional(Type.Boolean({ description: 'Needs the verb admin' })) },
+  { ...changes, cordoned: Type.Optional(Type.Boolean({ description: 'Needs the verb admin', examples: [true] })) },
   { $id: 'InstancePatch', additionalProperties: false, minProperties: 1, description: 'What to change; never renews the lease' },
 );
 export type InstancePatch = Static<typeof InstancePatch>;

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
 
@@ -10,13 +11,19 @@ const JSON_TYPES = ['application/json', 'application/merge-patch+json'];
 export function installBodyParsing(app: FastifyInstance) {
   app.removeAllContentTypeParsers();
   const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser(JSON_TYPES, { parseAs: 'string' }, (request, body: string, done) => {
-    if (body === '') done(null, undefined);
-    else void parse(request, body, done);
+  app.addContentTypeParser(JSON_TYPES, { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (body.length === 0) done(null, undefined);
+    else if (!isUtf8(body)) done(new RegistryError('invalid_request', 'the body is not UTF-8 (RFC 8259 section 8.1)'));
+    else void parse(request, body.toString(), done);
   });
   app.addHook('onRequest', (request, _reply, done) => {
     const encoding = request.headers['content-encoding'];
     if (encoding === undefined || encoding === 'identity') done();
     else done(new RegistryError('unsupported_media_type', `Content-Encoding ${encoding.slice(0, 32)} is not supported: send the body as it is`));
+  });
+  // `curl -d ''` sends an empty form, and an empty chunked body has no type at all: both are no body.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    if (body.length === 0) done(null, undefined);
+    else done(new RegistryError('unsupported_media_type', 'send Content-Type: application/json'));
   });
 }

@@ -1,10 +1,8 @@
-import { DEFAULT_LIMIT, MAX_LIMIT, type DiscoverQuery, type Status } from '../contract/index.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, MAX_PROBED, type DiscoverQuery, type Status } from '../contract/index.js';
 import { invalidField } from '../registry/errors.js';
 import type { Discovery } from '../registry/registry.js';
 
 const LABEL = 'label.';
-/** Probing is work for this gateway and its network: fewer at a time. */
-const MAX_PROBED = 500;
 
 /** A query string as the registry's question. */
 export function discoveryOf(query: DiscoverQuery): Discovery {

@@ -2,6 +2,12 @@ import helmet from '@fastify/helmet';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 
+/** The plugin's own policy would upgrade requests to HTTPS, which breaks the page on a gateway without it. */
+const POLICY = [
+  "default-src 'self'", "base-uri 'self'", "font-src 'self' data:", "frame-ancestors 'self'", "img-src 'self' data:",
+  "object-src 'none'", "script-src 'self'", "script-src-attr 'none'", "style-src 'self' 'unsafe-inline'", "form-action 'self'",
+].join('; ');
+
 /** Swagger UI at `/docs`, in production too, and the document at `/openapi.json`. Everything is served from here: no CDN. */
 export async function installDocs(app: FastifyInstance) {
   app.get('/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger());
@@ -16,8 +22,8 @@ export async function installDocs(app: FastifyInstance) {
     });
     await pages.register(swaggerUi, {
       routePrefix: '/docs',
-      staticCSP: true,
-      uiConfig: { deepLinking: true, persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+      staticCSP: POLICY,
+      uiConfig: { layout: 'BaseLayout', deepLinking: true, persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
     });
   });
 }

@@ -26,6 +26,8 @@ const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 const RETRY_AFTER_SECONDS = 1;
+/** Of every answer: it is what it says it is, and nobody may keep it. */
+export const ANSWER_HEADERS = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' };
 
 interface Refusal {
   code: ProblemCode;
@@ -56,6 +58,7 @@ export function problemOf(refusal: Refusal, requestId: string): Problem {
 /** Problems are few and small: they skip the response schemas, so that no schema can spoil one. */
 export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   const problem = problemOf(refusal, reply.request.id);
+  void reply.headers({ 'x-request-id': problem.requestId, ...ANSWER_HEADERS });
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="rollcall"');
   if (problem.status === 503 || problem.status === 429) void reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));

@@ -1,5 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { sendProblem } from './errors.js';
+import { problem, retryAfter } from './schemas.js';
 
 export interface HealthOptions {
   /** This replica is shutting down: the balancer should look elsewhere. */
@@ -8,8 +10,10 @@ export interface HealthOptions {
   storeReachable: () => boolean;
 }
 
-const Health = Type.Object({ status: Type.String({ examples: ['ready'] }), redis: Type.String({ examples: ['reachable'] }) });
-const health = (description: string) => ({ description, content: { 'application/json': { schema: Health } } });
+const status = (description: string, example: string) => ({
+  description,
+  content: { 'application/json': { schema: Type.Object({ status: Type.String({ examples: [example] }) }) } },
+});
 
 const livezRoute = {
   config: { access: 'public' },
@@ -19,7 +23,7 @@ const livezRoute = {
     description: 'Says nothing of Redis: a restart would not mend that.',
     tags: ['operations'],
     security: [],
-    response: { 200: { description: 'Alive', content: { 'application/json': { schema: Type.Object({ status: Type.String({ examples: ['alive'] }) }) } } } },
+    response: { 200: status('Alive', 'alive') },
   },
 } as const;
 
@@ -34,7 +38,7 @@ const readyzRoute = {
       { require: Type.Optional(Type.Enum(['redis'], { description: 'Also insist on Redis', examples: ['redis'] })) },
       { additionalProperties: false },
     ),
-    response: { 200: health('Ready'), 503: health('Draining, or Redis is away') },
+    response: { 200: status('Ready', 'ready'), 503: problem('`draining`, or `store_unavailable`: Redis is away', retryAfter) },
   },
 } as const;
 
@@ -44,9 +48,9 @@ export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, {
 
   // Until replicas answer from memory, one that cannot reach Redis can serve nothing: `require=redis` changes nothing yet.
   app.get('/readyz', readyzRoute, async (_request, reply) => {
-    const reachable = storeReachable();
-    const status = draining() ? 'draining' : reachable ? 'ready' : 'unready';
-    return reply.code(status === 'ready' ? 200 : 503).send({ status, redis: reachable ? 'reachable' : 'away' });
+    if (draining()) return sendProblem(reply, { code: 'draining', detail: 'this replica is shutting down' });
+    if (!storeReachable()) return sendProblem(reply, { code: 'store_unavailable', detail: 'Redis does not answer' });
+    return { status: 'ready' };
   });
   done();
 };

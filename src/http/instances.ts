@@ -10,7 +10,7 @@ import { notFound } from '../registry/refusals.js';
 import { callerOf } from './auth.js';
 import { discoveryOf } from './discovery-query.js';
 import { observedIp } from './observed.js';
-import { bodyProblems, commonProblems, jsonReply, noContent, notFoundProblem, ref, revisionHeader, staleProblem } from './schemas.js';
+import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, staleProblem } from './schemas.js';
 
 export interface InstanceRouteOptions {
   lease: LeaseLimits;
@@ -25,6 +25,7 @@ const registerRoute = {
     summary: 'Register an instance',
     description: 'Upserts by id. Repeat `instanceId` and `incarnation` in retries: that is one registration.',
     tags: ['instances'],
+    querystring: noQuery,
     body: ref(Registration),
     response: {
       201: jsonReply(RegisterReply, 'Registered', { Location: { type: 'string', description: 'The instance' } }),
@@ -63,6 +64,7 @@ const getRoute = {
     summary: 'Look at one instance',
     tags: ['instances'],
     params: InstanceParams,
+    querystring: noQuery,
     response: { 200: jsonReply(Instance, 'The instance', revisionHeader), ...commonProblems, ...notFoundProblem },
   },
 } as const;
@@ -75,6 +77,7 @@ const patchRoute = {
     description: 'Labels merge by key, `null` removes; `customState: null` clears. Never renews the lease. `cordoned` needs the verb `admin`.',
     tags: ['instances'],
     params: InstanceParams,
+    querystring: noQuery,
     body: ref(InstancePatch),
     response: { 200: jsonReply(Instance, 'The instance as it is now', revisionHeader), ...commonProblems, ...bodyProblems, ...notFoundProblem },
   },

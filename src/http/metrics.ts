@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { commonProblems, noQuery } from './schemas.js';
 
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
@@ -26,11 +27,29 @@ export function createMetrics() {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+/** Looking a label set up costs more than counting in it, and there are few. */
+function remembered<T>(make: (key: string) => T) {
+  const known = new Map<string, T>();
+  return (key: string): T => {
+    let value = known.get(key);
+    if (value === undefined) known.set(key, (value = make(key)));
+    return value;
+  };
+}
+
+export function countHeartbeats(metrics: Metrics) {
+  const counterFor = remembered((status) => metrics.heartbeats.labels(status));
+  return (status: number) => counterFor(String(status)).inc();
+}
+
 /** Counts every request by its route pattern, and serves `/metrics` in the Prometheus text format. */
 export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic: boolean) {
+  const timerFor = remembered((key) => {
+    const [status = '', method = '', route = ''] = key.split(' ');
+    return metrics.requests.labels(method, route, status);
+  });
   app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none';
-    metrics.requests.labels(request.method, route, String(reply.statusCode)).observe(reply.elapsedTime / 1000);
+    timerFor(`${reply.statusCode} ${request.method} ${request.routeOptions.url ?? 'none'}`).observe(reply.elapsedTime / 1000);
     done();
   });
 
@@ -42,9 +61,10 @@ export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic:
         operationId: 'metrics',
         summary: 'Prometheus metrics of this replica',
         tags: ['operations'],
+        querystring: noQuery,
         response: {
           200: { description: 'Prometheus text format', content: { 'text/plain': { schema: { type: 'string', examples: ['rollcall_evictions_total 3'] } } } },
-          '4xx': { description: 'No valid token', content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } },
+          ...commonProblems,
         },
       },
     },

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sendProblem } from './errors.js';
 
 /** A path's parts match a route's where they are equal or the route has a parameter. */
@@ -14,11 +14,14 @@ export function installNotFound(app: FastifyInstance) {
     routes.set(url, route);
   });
 
-  app.setNotFoundHandler((request, reply) => {
+  // At once, before a body is read: what is wrong with a body for no route does not matter.
+  const refuse = (request: FastifyRequest, reply: FastifyReply) => {
     const path = (request.url.split('?', 1)[0] ?? '').split('/');
     const allowed = [...routes.values()].filter(({ parts }) => fits(parts, path)).flatMap(({ methods }) => [...methods]);
     if (allowed.length === 0) return sendProblem(reply, { code: 'route_not_found', detail: 'see /docs for the routes' });
     const allow = [...new Set(allowed)].sort().join(', ');
     return sendProblem(reply.header('allow', allow), { code: 'method_not_allowed', detail: `this route takes ${allow}` });
-  });
+  };
+  app.setNotFoundHandler(refuse);
+  app.addHook('onRequest', (request, reply, done) => (request.is404 ? void refuse(request, reply) : done()));
 }

@@ -2,11 +2,12 @@ import type { FastifyRequest } from 'fastify';
 import { isAddress } from '../contract/index.js';
 import { plainAddress } from '../registry/registration.js';
 
-/** The address a request came from: behind trusted proxies what they say, unless that is no address; else the socket's. */
-export function observedIp(request: FastifyRequest): string | undefined {
-  for (const candidate of [request.ip, request.socket.remoteAddress]) {
-    const address = candidate?.replace(/%.*$/, '');
-    if (address !== undefined && isAddress(address)) return plainAddress(address);
-  }
-  return undefined;
+/**
+ * The address a request came from; behind trusted proxies, what they say. Undefined when that is no address: taking the
+ * proxy's own instead would register everyone under it.
+ */
+export function observedIp({ ip }: FastifyRequest): string | undefined {
+  const [, ipv6, ipv4] = /^(?:\[([^\]]+)\]|([\d.]+)):\d+$/.exec(ip) ?? []; // some proxies write the port too
+  const [address = ''] = (ipv6 ?? ipv4 ?? ip).split('%'); // the zone of a link-local address
+  return isAddress(address) ? plainAddress(address) : undefined;
 }

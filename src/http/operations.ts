@@ -1,7 +1,6 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
 import { GroupsReply } from '../contract/index.js';
-import { commonProblems, jsonReply } from './schemas.js';
+import { commonProblems, jsonReply, noQuery } from './schemas.js';
 
 const groupsRoute = {
   config: { access: 'read' },
@@ -9,7 +8,7 @@ const groupsRoute = {
     operationId: 'listGroups',
     summary: 'Count instances by type, group and status',
     tags: ['operations'],
-    querystring: Type.Object({}, { additionalProperties: false }),
+    querystring: noQuery,
     response: { 200: jsonReply(GroupsReply, 'Groups with live instances'), ...commonProblems },
   },
 } as const;

@@ -24,13 +24,16 @@ export const jsonReply = (schema: TSchema, description: string, headers?: Header
 });
 
 export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
-const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
+export const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
 
-const problem = (description: string, headers?: Headers) => ({
+export const problem = (description: string, headers?: Headers) => ({
   description,
   content: { 'application/problem+json': { schema: ref(Problem) } },
   ...(headers && { headers }),
 });
+
+/** For routes that take no query: a parameter is refused, not ignored. */
+export const noQuery = Type.Object({}, { additionalProperties: false });
 
 /** What any route behind a token may answer. */
 export const commonProblems = {

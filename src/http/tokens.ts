@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Scope } from '../registry/scope.js';
@@ -14,7 +14,7 @@ export interface Token {
   scope?: Scope;
 }
 
-const digest = (secret: string) => createHash('sha256').update(secret).digest();
+const digest = (secret: string) => hash('sha256', secret, 'buffer');
 const PRINTABLE = /^[!-~]{1,512}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const PATTERN = /^[A-Za-z0-9._*-]{1,63}$/;

@@ -5,6 +5,8 @@ import type { Logger } from 'pino';
 const LOCK_MS = 5000;
 const STALLED_CHECK_MS = 2500;
 const UPSERT_MS = 2000;
+/** Longer than the queue needs to run a killed worker's tick again, so this stays out of its way. */
+const DEAD_MAN_MS = 12_000;
 const CLOSE_WITHIN_MS = 3000;
 const QUEUE = 'sweep';
 const SCHEDULER = 'sweep';
@@ -18,6 +20,8 @@ export interface JobsOptions {
   prefix: string;
   everyMs: number;
   tick: () => Promise<unknown>;
+  /** How long ago any replica began a tick; undefined when nobody can tell. */
+  tickedAgoMs: () => number | undefined;
   log: Logger;
 }
 
@@ -25,7 +29,7 @@ export interface JobsOptions {
  * Work for one replica at a time: one job per tick over all replicas, one worker in each. BullMQ promises to run a job at
  * least once, not once: what `tick` does must be safe to repeat.
  */
-export function startJobs({ connection, prefix, everyMs, tick, log }: JobsOptions) {
+export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log }: JobsOptions) {
   // The same trouble comes from the queue, the worker and the connection, many times a second: one line a second is enough.
   const onError = throttled((error: Error) => log.warn({ err: { message: error.message } }, 'jobs: trouble with redis'), 1000);
   const queue = new Queue(QUEUE, { connection, prefix, skipMetasUpdate: true });
@@ -47,10 +51,13 @@ export function startJobs({ connection, prefix, everyMs, tick, log }: JobsOption
   connection.on('ready', upsert);
   upsert();
 
+  const deadMan = watchTicks({ everyMs, tick, tickedAgoMs, log });
+
   return {
     /** Waits for the running tick, but not for a Redis that is away: `close` of a worker has no time-out of its own. */
     async close() {
       clearInterval(timer);
+      clearInterval(deadMan);
       const closed = worker.close().then(() => queue.close());
       const late = Symbol('late');
       const outcome = await Promise.race([closed, delay(CLOSE_WITHIN_MS, late)]);
@@ -58,6 +65,24 @@ export function startJobs({ connection, prefix, everyMs, tick, log }: JobsOption
       connection.disconnect();
     },
   };
+}
+
+/**
+ * The queue is only a way to sweep once. When it fails while Redis answers (a full Redis refuses BullMQ's scripts, a worker
+ * may hang after an outage), ghosts must go all the same: each replica then sweeps by itself. The effect is still once.
+ */
+function watchTicks({ everyMs, tick, tickedAgoMs, log }: Pick<JobsOptions, 'everyMs' | 'tick' | 'tickedAgoMs' | 'log'>) {
+  const silentMs = Math.max(DEAD_MAN_MS, 3 * everyMs);
+  let running = false;
+  return setInterval(() => {
+    const ago = tickedAgoMs();
+    if (running || ago === undefined || ago < silentMs) return;
+    running = true;
+    log.warn({ silentMs: ago }, 'jobs: the queue is silent, sweeping without it');
+    void tick()
+      .catch(() => undefined) // counted by the tick itself
+      .finally(() => (running = false));
+  }, Math.max(everyMs, 1000));
 }
 
 const delay = <T>(ms: number, value: T) => new Promise<T>((resolve) => setTimeout(resolve, ms, value).unref());

@@ -23,7 +23,7 @@ const STOP_TIMEOUT_MS = 2000;
  * Runs the child and ends it when our end of its standard input closes, which also happens when this process is killed:
  * a kill -9 leaves no Redis behind. (Job control is off in `sh -c`, so background jobs read from fd 3, not from 0.)
  */
-const LEASHED = 'exec 3<&0; "$@" & child=$!; (cat <&3 >/dev/null; kill "$child") & wait "$child"';
+const LEASHED = 'exec 3<&0; "$@" & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child"';
 
 const loopback = (port: number): RedisTarget => ({ kind: 'single', nodes: [{ host: '127.0.0.1', port }], db: 0, tls: false });
 

@@ -11,6 +11,7 @@ export function makeKeys(prefix: string) {
     epoch: `${prefix}epoch`,
     alive: `${prefix}alive`,
     grace: `${prefix}grace`,
+    swept: `${prefix}swept`,
   };
   return {
     prefix,
@@ -30,5 +31,8 @@ export type Keys = ReturnType<typeof makeKeys>;
 
 export const homeKey = ({ type, group }: Home) => `${type}:${group}`;
 
-/** BullMQ's own prefix, derived from ours: two environments on one Redis never share a job. Always a hash tag. */
-export const jobsPrefix = (prefix: string) => `{${prefix.replace(/[{}]/g, '').replace(/:$/, '')}}-jobs`;
+/**
+ * BullMQ's own prefix, derived from ours, with a hash tag: two environments on one Redis never share a job. A prefix ends
+ * with a colon (config.ts insists), so no two of them derive the same.
+ */
+export const jobsPrefix = (prefix: string) => (prefix.includes('{') ? `${prefix}jobs` : `{${prefix.replace(/:$/, '')}}-jobs`);

@@ -24,7 +24,7 @@ export class RedisMaintenance implements Maintenance {
 
   async sweep(): Promise<SweepResult> {
     const { connection, keys, scripts } = this.store;
-    const [now] = (await scripts.run(connection, 'pulse', [])) as [string];
+    const [now] = (await scripts.run(connection, 'pulse', ['sweep'])) as [string];
     const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', 0, SWEEP_BATCH);
     if (candidates.length === 0) return { evicted: [], rescored: 0, more: false };
     const [rescored, ...evicted] = (await scripts.run(connection, 'sweep', candidates)) as [number, ...string[]];
@@ -37,8 +37,10 @@ export class RedisMaintenance implements Maintenance {
 
   async reconcile(signal: AbortSignal) {
     const total = { removed: 0, adopted: [] as string[] };
+    const seen = new Set<string>();
     for await (const key of groupSets(this.store.connection, this.store.keys)) {
       const home = key.slice(this.store.keys.membersStem.length);
+      seen.add(home);
       let cursor = '0';
       do {
         if (signal.aborted) return total;
@@ -52,6 +54,10 @@ export class RedisMaintenance implements Maintenance {
         await sleep(PAUSE_MS);
       } while (cursor !== '0');
     }
+    // Groups of the index whose Set is gone: asked with no members, the script only looks whether the group is empty.
+    for (const home of await this.store.connection.smembers(this.store.keys.groups)) {
+      if (!seen.has(home)) await this.#reconcileMembers(home, []);
+    }
     return total;
   }
 
@@ -60,7 +66,12 @@ export class RedisMaintenance implements Maintenance {
     const [removed, ...strays] = (await scripts.run(connection, 'reconcile', [home, ...ids])) as [number, ...string[]];
     const adopted: string[] = [];
     for (const id of strays) {
-      if (await this.#adopt(home, id)) adopted.push(`${home}:${id}`);
+      try {
+        if (await this.#adopt(home, id)) adopted.push(`${home}:${id}`);
+      } catch (error) {
+        if (!isReplyError(error)) throw error;
+        this.log.warn({ home, instanceId: id, err: { message: error.message } }, 'hand-written instance not adopted');
+      }
     }
     return { removed, adopted };
   }
@@ -83,6 +94,9 @@ export class RedisMaintenance implements Maintenance {
     return outcome === 'created';
   }
 }
+
+/** Redis understood and refused, so the key is at fault; any other error is Redis being away. */
+const isReplyError = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError';
 
 /**
  * The Sets of all groups, found by SCAN: one that was only ever written by hand is in no index of ours. In Cluster every

@@ -50,11 +50,12 @@ function ready(connection: Connection): Promise<void> {
     const timer = setTimeout(() => finish(() => reject(lastError)), CONNECT_WITHIN_MS);
     const onReady = () => finish(resolve);
     const onError = (error: Error & { lastNodeError?: Error }) => {
-      lastError = error.lastNodeError ?? error;
+      const cause = error.lastNodeError ?? error;
+      if (cause.message !== 'Connection is closed.') lastError = cause; // that one only follows the reason
       if (FATAL.test(lastError.message)) finish(() => reject(lastError));
     };
     connection.on('error', onError).on('ready', onReady);
-    connection.connect().catch(onError);
+    connection.connect().catch(() => undefined); // its errors come as events, and say more
   });
 }
 
@@ -69,7 +70,8 @@ async function checkServer(connection: Connection, log: Logger) {
   }
 }
 
-function explain(error: Error, where: string): string {
+/** A failure to open as one line that says what to do. */
+export function explain(error: Error, where: string): string {
   const said = error.message;
   if (said.startsWith('TOO OLD')) return `Redis at ${where} is version ${said.slice(8)}: Rollcall needs Redis 7.0 or newer, or Valkey`;
   if (FATAL.test(said) && !said.startsWith('NOPERM')) return `Redis at ${where} refused the login (${said}): correct the user and password in REDIS_URL`;

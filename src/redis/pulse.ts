@@ -12,6 +12,7 @@ const FRESH_MS = 2000;
  */
 export class Pulse {
   #answeredAt = -Infinity;
+  #sweptAgoMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -37,6 +38,11 @@ export class Pulse {
     return performance.now() - this.#answeredAt < FRESH_MS;
   }
 
+  /** How long ago any replica began a sweep, by the clock of Redis; undefined while Redis is silent. */
+  get sweptAgoMs(): number | undefined {
+    return this.fresh ? this.#sweptAgoMs : undefined;
+  }
+
   #schedule() {
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
@@ -47,8 +53,9 @@ export class Pulse {
   }
 
   async #beat() {
-    await this.scripts.run(this.connection, 'pulse', []);
+    const [now, , , , sweptAt] = (await this.scripts.run(this.connection, 'pulse', [''])) as string[];
     this.#answeredAt = performance.now();
+    this.#sweptAgoMs = Number(now) - Number(sweptAt);
     this.observe(true);
   }
 }

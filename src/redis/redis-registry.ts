@@ -35,7 +35,9 @@ export class RedisRegistry implements Registry {
   }
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
-    return Promise.all(beats.map((beat) => this.#beat(beat)));
+    const [only] = beats;
+    const replies = beats.length === 1 && only ? [await this.store.turns.beat(encodeBeat(only))] : await this.store.turns.beats(beats.map(encodeBeat));
+    return replies.map(beatResult);
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found> {
@@ -102,32 +104,45 @@ export class RedisRegistry implements Registry {
     }
   }
 
-  async #beat(beat: Beat): Promise<BeatResult> {
-    const { instanceId: id, incarnation, home, performance } = beat;
-    const [status, customState, labels] = encodePatch(beat);
-    const args = [id, incarnation ?? '', home ? homeKey(home) : '', performance ? JSON.stringify(performance) : '', status, customState, labels];
-    const [epoch, code, ...rest] = (await this.store.turns.beat(args)) as [string, number, ...string[]];
-    const [result = '', expiresAt, ttl] = rest;
-    switch (code) {
-      case 200:
-        return { status: 200, revision: result || `${epoch}.0-0`, expiresAtMs: Number(expiresAt), ttlMs: Number(ttl) };
-      case 404:
-        return { status: 404, code: 'instance_not_found' };
-      case 409:
-        return { status: 409, code: 'stale_incarnation' };
-      case 400:
-        return { status: 400, code: 'invalid_request', detail: result };
-      default:
-        return { status: 503, code: 'store_unavailable', detail: result };
-    }
-  }
-
   async #read(verb: 'find' | 'discover', args: (string | number)[]): Promise<unknown> {
     try {
       return await this.store.scripts.run(this.store.connection, verb, args);
     } catch (error) {
       throw storeUnavailable(error);
     }
+  }
+}
+
+/** A beat as heartbeat.lua takes it: the id, the letters of the parts that follow, those parts. */
+function encodeBeat({ instanceId, incarnation, home, performance, ...patch }: Beat): string[] {
+  const [status, customState, labels] = encodePatch(patch);
+  const args = [instanceId, ''];
+  const add = (letter: string, part: string) => {
+    args[1] += letter;
+    args.push(part);
+  };
+  if (incarnation !== undefined) add('i', incarnation);
+  if (home) add('h', homeKey(home));
+  if (performance) add('p', JSON.stringify(performance));
+  if (status) add('s', status);
+  if (customState) add('c', customState);
+  if (labels) add('l', labels);
+  return args;
+}
+
+function beatResult(reply: unknown): BeatResult {
+  const [epoch, code, said = '', expiresAtMs, ttlMs] = reply as [string, number, string?, string?, string?];
+  switch (code) {
+    case 200:
+      return { status: 200, revision: said || `${epoch}.0-0`, expiresAtMs: Number(expiresAtMs), ttlMs: Number(ttlMs) };
+    case 404:
+      return { status: 404, code: 'instance_not_found' };
+    case 409:
+      return { status: 409, code: 'stale_incarnation' };
+    case 400:
+      return { status: 400, code: 'invalid_request', detail: said };
+    default:
+      return { status: 503, code: 'store_unavailable', detail: said };
   }
 }
 

@@ -2,31 +2,44 @@ import type { Connection } from './connection.js';
 import { isNoScript, type Scripts, type Verb } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
 
-/** Ids in one heartbeat call: a script blocks Redis while it runs (250 take about 2 ms). */
-const MAX_BEATS_PER_CALL = 250;
-/** Ids in one MULTI/EXEC, for the same reason: it runs as a whole. */
-const MAX_IDS_PER_TRANSACTION = 500;
+/** Ids in one script call: it blocks Redis while it runs (250 heartbeats take about 3 ms). */
+const MAX_IDS_PER_CALL = 250;
+/**
+ * Ids at which a turn is sent without waiting for its end, so that Redis works on them while this process still reads
+ * requests. With one transaction for the whole of a long turn the two wait for each other; see bench/README.md.
+ */
+const EAGER_IDS = 32;
 
-interface Waiting {
+type Args = (string | number)[];
+type Outcome = [Error | null, unknown];
+
+/** One script call of a turn, for one caller or, with heartbeats, for many. */
+interface Call {
+  verb: Verb;
+  args: Args;
+  settle: (outcome: Outcome) => void;
+}
+
+/** A heartbeat call that more callers of this turn may still join. */
+interface OpenBeats {
+  call: Call;
+  waiters: Waiter[];
+}
+
+interface Waiter {
   resolve: (reply: unknown) => void;
   reject: (error: Error) => void;
 }
 
-/** One script call of a turn. A heartbeat call carries many callers, each waiting for its part of the reply. */
-interface Call {
-  verb: Verb;
-  args: (string | number)[];
-  waiting: Waiting[];
-}
-
-type Outcome = [Error | null, unknown];
-
 /**
- * What a replica writes in one turn of the event loop, sent as one MULTI/EXEC of script calls in the order it came in.
- * So a turn costs one round trip, and every call is all or nothing. Each call has its own reply, checked by itself.
+ * What a replica writes in one turn of the event loop, sent as one MULTI/EXEC of script calls in the order it came in
+ * (a long turn as several, in order). Every call is all or nothing, and has its own reply, checked by itself.
  */
 export class Turns {
   #calls: Call[] = [];
+  #ids = 0;
+  /** The heartbeats of this turn's last call, while that is still the last. */
+  #open: OpenBeats | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -34,40 +47,62 @@ export class Turns {
     private readonly observe: (seconds: number, failed: boolean) => void,
   ) {}
 
-  /** Adds a script call to this turn. */
-  run(verb: Verb, args: (string | number)[]): Promise<unknown> {
+  /** Adds a script call to this turn; `ids` says how many instances it is about. */
+  run(verb: Verb, args: Args, ids = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#add({ verb, args, waiting: [{ resolve, reject }] });
+      this.#open = undefined; // heartbeats that come later go behind this call: order is kept
+      this.#add({ verb, args, settle: ([error, reply]) => (error ? reject(storeUnavailable(error)) : resolve(reply)) }, ids);
     });
   }
 
-  /** Adds one heartbeat's arguments to this turn's call, unless another verb came in between: order is kept. */
+  /** Adds one heartbeat to this turn's call. Resolves to `[epoch, code, …]`. */
   beat(args: string[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const last = this.#calls.at(-1);
-      if (last?.verb === 'heartbeat' && last.waiting.length < MAX_BEATS_PER_CALL) {
-        last.args.push(...args);
-        last.waiting.push({ resolve, reject });
-      } else {
-        this.#add({ verb: 'heartbeat', args: [...args], waiting: [{ resolve, reject }] });
-      }
+      const { call, waiters } = this.#open ?? this.#openBeats();
+      call.args.push(...args);
+      waiters.push({ resolve, reject });
+      this.#count(1);
     });
   }
 
-  #add(call: Call) {
+  /** Adds many heartbeats of one caller, in order. Resolves to one `[epoch, code, …]` each. */
+  async beats(all: string[][]): Promise<unknown[]> {
+    const chunks: Promise<unknown[]>[] = [];
+    for (let start = 0; start < all.length; start += MAX_IDS_PER_CALL) {
+      const chunk = all.slice(start, start + MAX_IDS_PER_CALL);
+      chunks.push(this.run('heartbeat', chunk.flat(), chunk.length).then((reply) => chunk.map((_, i) => beatReply(reply, i))));
+    }
+    return (await Promise.all(chunks)).flat();
+  }
+
+  #openBeats(): OpenBeats {
+    const waiters: Waiter[] = [];
+    const settle = ([error, reply]: Outcome) => {
+      const refusal = error && storeUnavailable(error);
+      waiters.forEach(({ resolve, reject }, i) => (refusal ? reject(refusal) : resolve(beatReply(reply, i))));
+    };
+    const call: Call = { verb: 'heartbeat', args: [], settle };
+    this.#add(call, 0);
+    return (this.#open = { call, waiters });
+  }
+
+  #add(call: Call, ids: number) {
     if (this.#calls.length === 0) setImmediate(() => this.#flush());
     this.#calls.push(call);
+    this.#count(ids);
+  }
+
+  #count(ids: number) {
+    this.#ids += ids;
+    if (this.#ids >= EAGER_IDS) this.#flush();
   }
 
   #flush() {
     const calls = this.#calls;
     this.#calls = [];
-    for (let start = 0; start < calls.length; ) {
-      let end = start;
-      for (let ids = 0; end < calls.length && ids < MAX_IDS_PER_TRANSACTION; end++) ids += calls[end]!.waiting.length;
-      void this.#transact(calls.slice(start, end));
-      start = end;
-    }
+    this.#ids = 0;
+    this.#open = undefined;
+    if (calls.length > 0) void this.#transact(calls);
   }
 
   async #transact(calls: Call[]) {
@@ -78,39 +113,39 @@ export class Turns {
 
     const unloaded = calls.filter((_, i) => isNoScript(outcomes[i]?.[0]));
     calls.forEach((call, i) => {
-      if (!unloaded.includes(call)) settle(call, outcomes[i] as Outcome);
+      if (!unloaded.includes(call)) call.settle(outcomes[i] as Outcome);
     });
     if (unloaded.length === 0) return;
     const again = await this.#execute(unloaded, 'source');
-    unloaded.forEach((call, i) => settle(call, again[i] as Outcome));
+    unloaded.forEach((call, i) => call.settle(again[i] as Outcome));
   }
 
   /** One MULTI/EXEC; an outcome per call whatever happens, the same error for all when the transaction as a whole failed. */
-  async #execute(calls: Call[], how: 'sha' | 'source'): Promise<Outcome[]> {
+  async #execute(calls: Call[], how: 'sha' | 'source', batch = this.connection.multi()): Promise<Outcome[]> {
     try {
-      const multi = this.connection.multi();
       for (const { verb, args } of calls) {
         const command = this.scripts.command(verb, args, how);
-        if (how === 'sha') multi.evalsha(...command);
-        else multi.eval(...command);
+        if (how === 'sha') batch.evalsha(...command);
+        else batch.eval(...command);
       }
-      const outcomes = await multi.exec();
+      const outcomes = await batch.exec();
       if (outcomes?.length === calls.length) return outcomes;
       throw new Error(`EXEC answered ${outcomes === null ? 'nil' : `${outcomes.length} replies for ${calls.length} calls`}`);
     } catch (error) {
+      if (isRefusedQueueing(error)) return this.#execute(calls, how, this.connection.pipeline());
       return calls.map(() => [error as Error, null]);
     }
   }
 }
 
-function settle(call: Call, [error, reply]: Outcome) {
-  if (error) {
-    const refusal = storeUnavailable(error);
-    for (const { reject } of call.waiting) reject(refusal);
-  } else if (call.verb === 'heartbeat') {
-    const [epoch, ...results] = reply as [string, ...unknown[][]];
-    call.waiting.forEach(({ resolve }, i) => resolve([epoch, ...(results[i] ?? [])]));
-  } else {
-    call.waiting[0]?.resolve(reply);
-  }
+/**
+ * Redis refused to queue a call and ran none. A full Redis refuses every call of a MULTI, those too that may run when it
+ * is full (heartbeats, removals: flags=allow-oom), so they go out again one by one: each is atomic by itself.
+ */
+const isRefusedQueueing = (error: unknown) => error instanceof Error && error.message.startsWith('EXECABORT');
+
+/** The part of heartbeat.lua's reply that is about its i-th beat, led by the epoch. */
+function beatReply(reply: unknown, i: number): unknown[] {
+  const parts = reply as [string, ...unknown[][]];
+  return [parts[0], ...(parts[i + 1] as unknown[])];
 }

@@ -11,3 +11,7 @@ export const tooManyLabels = () => invalidField('/labels', 'must leave at most 3
 
 export const forbiddenHome = ({ type, group }: Home) =>
   new RegistryError('forbidden', `this token is not for type '${type}', group '${group}'`);
+
+/** Says nothing of where the instance lives: that is not this token's to know. */
+export const forbiddenInstance = (id: string) =>
+  new RegistryError('forbidden', `this token is not for the type or group of instance '${id}'`);

@@ -12,12 +12,23 @@ export interface LeaseLimits {
 }
 
 /** An address in its plain form: IPv4-mapped IPv6 (`::ffff:10.0.0.1`) is written as IPv4. */
-export const plainAddress = (address: string) => (isAddress(address) ? ipaddr.process(address).toString() : address);
+export const plainAddress = (address: string) =>
+  address.includes(':') && isAddress(address) ? ipaddr.process(address).toString() : address;
 
 const OWN_NETWORK = new Set(['private', 'loopback', 'uniqueLocal']);
+const fields = new Map<string, 'privateIp' | 'publicIp'>();
+const MAX_REMEMBERED = 10_000;
 
-/** Which field an observed address belongs in: one's own network, or the world. */
-const fieldFor = (address: string) => (OWN_NETWORK.has(ipaddr.process(address).range()) ? 'privateIp' : 'publicIp');
+/** Which field an observed address belongs in: one's own network, or the world. Remembered: few callers, many calls. */
+function fieldFor(address: string) {
+  let field = fields.get(address);
+  if (!field) {
+    field = OWN_NETWORK.has(ipaddr.process(address).range()) ? 'privateIp' : 'publicIp';
+    if (fields.size === MAX_REMEMBERED) fields.clear();
+    fields.set(address, field);
+  }
+  return field;
+}
 
 /**
  * Fills what a caller left open: ids, defaults, and the address that it was seen with.

@@ -1,6 +1,6 @@
 import type { InstancePatch } from '../contract/index.js';
 import { RegistryError } from './errors.js';
-import { forbiddenHome, notFound } from './refusals.js';
+import { forbiddenHome, forbiddenInstance, notFound } from './refusals.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Discovery, Home, Registered, Registry, RemoveGuard } from './registry.js';
 import { inScope, type Scope } from './scope.js';
 
@@ -18,10 +18,10 @@ export class ScopedRegistry implements Registry {
   ) {}
 
   async register(registration: CompleteRegistration, caller: Caller): Promise<Registered> {
-    this.#insist(registration);
+    if (!inScope(this.scope, registration)) throw forbiddenHome(registration);
     for (let attempt = 1; ; attempt++) {
       const [home] = await this.registry.locate([registration.instanceId]);
-      if (home) this.#insist(home);
+      if (home) this.#insist(home, registration.instanceId);
       try {
         return await this.registry.register(registration, caller, home ?? null);
       } catch (error) {
@@ -54,12 +54,13 @@ export class ScopedRegistry implements Registry {
 
   async find(id: string) {
     const found = await this.registry.find(id);
-    if (found) this.#insist(found.instance);
+    if (found) this.#insist(found.instance, id);
     return found;
   }
 
   discover(query: Discovery) {
-    if (query.type !== undefined && query.group !== undefined) this.#insist({ type: query.type, group: query.group });
+    const { type, group } = query;
+    if (type !== undefined && group !== undefined && !inScope(this.scope, { type, group })) throw forbiddenHome({ type, group });
     return this.registry.discover({ ...query, scope: this.scope });
   }
 
@@ -74,11 +75,11 @@ export class ScopedRegistry implements Registry {
   async #homeOf(id: string): Promise<Home> {
     const [home] = await this.registry.locate([id]);
     if (!home) throw notFound(id);
-    this.#insist(home);
+    this.#insist(home, id);
     return home;
   }
 
-  #insist(home: Home) {
-    if (!inScope(this.scope, home)) throw forbiddenHome(home);
+  #insist(home: Home, id: string) {
+    if (!inScope(this.scope, home)) throw forbiddenInstance(id);
   }
 }

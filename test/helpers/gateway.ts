@@ -24,16 +24,18 @@ export interface StoreSetup {
   redisUrl?: string;
   prefix?: string;
   eventsMax?: number;
+  /** Where to put what closes it; by default it lives as long as the test. */
+  cleanup?: (close: () => Promise<void>) => void;
 }
 
 /** A registry over a real Redis under a fresh prefix, closed and cleaned when the test is over. */
-export async function openRegistry({ redisUrl = inject('redisUrl'), prefix = freshPrefix(), eventsMax = 50_000 }: StoreSetup = {}) {
+export async function openRegistry({ redisUrl = inject('redisUrl'), prefix = freshPrefix(), eventsMax = 50_000, cleanup = onTestFinished }: StoreSetup = {}) {
   const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix, eventsMax, plainLua: false }, silent);
   const raw = new Redis(redisUrl);
   raw.on('error', () => undefined);
   // The sweep and the pulse of a real replica keep `alive` young; without it every lease would be in grace.
   await raw.set(store.keys.alive, Date.now());
-  onTestFinished(async () => {
+  cleanup(async () => {
     const keys = await raw.keys(`${prefix}*`).catch(() => []);
     if (keys.length > 0) await raw.del(keys);
     raw.disconnect();
@@ -50,7 +52,7 @@ export interface GatewaySetup extends StoreSetup, Partial<Omit<AppOptions, 'toke
 /** The gateway as an application in this process, over a real Redis under a fresh prefix. */
 export async function buildGateway(setup: GatewaySetup = {}) {
   const opened = await openRegistry(setup);
-  const { tokens = tokensFromList(TOKEN), redisUrl: _url, prefix: _prefix, eventsMax: _max, ...options } = setup;
+  const { tokens = tokensFromList(TOKEN), cleanup = onTestFinished, redisUrl: _url, prefix: _prefix, eventsMax: _max, ...options } = setup;
   const app = await buildApp({
     registry: opened.registry,
     prober: createTcpProber(['127.0.0.0/8', '::1/128']),
@@ -64,7 +66,7 @@ export async function buildGateway(setup: GatewaySetup = {}) {
     tokens: new TokenStore(tokens),
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
-  onTestFinished(() => app.close());
+  cleanup(() => app.close());
   return { ...opened, app, call: caller(app.server, TOKEN) };
 }
 

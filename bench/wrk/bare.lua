@@ -1,0 +1,1 @@
+done = function(summary) io.write('NON2XX ' .. summary.errors.status .. '\n') end

@@ -1,0 +1,43 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const read = (path: string) => readFileSync(path, 'utf8');
+const VARIABLE = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\b/g;
+const names = (text: string, pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? match[0]))].sort();
+
+/** As src/config.ts reads them: `read.integer('PORT', …)`, `env.HOST`. */
+const variables = names(read('src/config.ts'), /(?:\bread\.\w+\(\s*'|\benv\.)([A-Z][A-Z_]+)/g);
+
+test('.env.example lists exactly the variables that the configuration reads, each with a line about it', () => {
+  const example = read('.env.example');
+  expect(variables.length).toBeGreaterThan(15);
+  expect(names(example, /^#([A-Z_]+)=/gm)).toEqual(variables);
+  expect(names(example, /^# .+\n#([A-Z_]+)=/gm)).toEqual(variables);
+});
+
+test('the table of the operating guide lists exactly the variables that the configuration reads', () => {
+  const table = read('docs/operating.md').split('## Redis')[0] as string;
+  const cells = [...table.matchAll(/^\| (`[^|]+) \|/gm)].map((match) => match[1]).join(' ');
+  expect(names(cells, VARIABLE)).toEqual(variables);
+});
+
+test('the operating guide names exactly the metrics of this gateway', () => {
+  const counted = names(read('src/http/metrics.ts'), /name: '(rollcall_\w+)'/g);
+  const section = read('docs/operating.md').split('## Metrics')[1]?.split('Worth an alert')[0] ?? '';
+  expect(names(section, /`(rollcall_\w+)`/g)).toEqual(counted);
+});
+
+test('every folder of src says what belongs in it', () => {
+  const folders = readdirSync('src', { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(folders.map(({ name }) => name).filter((name) => !existsSync(`src/${name}/README.md`))).toEqual([]);
+});
+
+const folders = ['docs', 'src', 'lua', 'test', 'bench', 'deploy'];
+const everything = [...readdirSync('.'), ...folders.flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => join(folder, path)))];
+const documents = everything.filter((path) => path.endsWith('.md'));
+
+test.each(documents)('%s links to nothing that does not exist', (path) => {
+  const links = [...read(path).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] as string);
+  expect(links.filter((link) => !existsSync(join(dirname(path), link)))).toEqual([]);
+});

@@ -1,0 +1,64 @@
+import request from 'supertest';
+import { describe, expect, test } from 'vitest';
+import { sharedGateway } from '../helpers/shared-gateway.js';
+
+const gateway = sharedGateway();
+const page = (path: string) => request(gateway().app.server).get(path);
+
+describe('the OpenAPI document', () => {
+  test('is served without a token and names every route behind one', async () => {
+    const { body, headers } = await page('/openapi.json').expect(200);
+    expect(headers['content-type']).toMatch(/^application\/json/);
+    expect(body.openapi).toMatch(/^3\.1\./);
+    const operations = Object.entries(body.paths as Record<string, object>).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`));
+    expect(operations.sort()).toEqual([
+      'delete /sd/v1/instances/{id}',
+      'get /livez',
+      'get /metrics',
+      'get /readyz',
+      'get /sd/v1/groups',
+      'get /sd/v1/instances',
+      'get /sd/v1/instances/{id}',
+      'patch /sd/v1/instances/{id}',
+      'post /sd/v1/heartbeats',
+      'post /sd/v1/instances',
+      'post /sd/v1/instances/{id}/heartbeat',
+    ]);
+  });
+});
+
+describe('Swagger UI', () => {
+  test('is a page at /docs whose scripts and styles all come from here', async () => {
+    const { text, headers } = await page('/docs').redirects(2).expect(200);
+    expect(headers['content-type']).toMatch(/^text\/html/);
+    expect(text).toContain('swagger-ui');
+    expect(text).not.toMatch(/(?:src|href)="(?:https?:)?\/\//);
+    const assets = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => new URL(path ?? '', 'http://x/docs').pathname);
+    expect(assets.length).toBeGreaterThan(3);
+    for (const asset of assets) await page(asset).expect(200);
+  });
+
+  test('has a policy that runs no inline script and loads nothing from elsewhere', async () => {
+    const { headers } = await page('/docs').redirects(2).expect(200);
+    const policy = Object.fromEntries((headers['content-security-policy'] ?? '').split(';').map((part) => [part.trim().split(' ', 1)[0], part.trim()]));
+    expect(policy['default-src']).toBe("default-src 'self'");
+    expect(policy['script-src']).toBeDefined();
+    expect(policy['script-src']).not.toContain('unsafe');
+    expect(headers['content-security-policy']).not.toMatch(/https?:|\.\w+\/?(?:;| |$)|upgrade-insecure-requests/);
+  });
+
+  test('has the headers of a page that others may neither frame nor sniff', async () => {
+    const { headers } = await page('/docs').redirects(2).expect(200);
+    expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'SAMEORIGIN', 'referrer-policy': 'no-referrer' });
+    expect(headers).not.toHaveProperty('strict-transport-security');
+    expect(headers).not.toHaveProperty('x-powered-by');
+  });
+
+  test('shows no file from outside its folder', async () => {
+    for (const path of ['/docs/static/../../package.json', '/docs/static/%2e%2e/%2e%2e/package.json', '/docs/static/..%2fpackage.json', '/docs/static/nothing.js']) {
+      const { status, text } = await page(path);
+      expect([400, 403, 404]).toContain(status);
+      expect(text).not.toContain('"dependencies"');
+    }
+  });
+});

@@ -1,0 +1,56 @@
+import request from 'supertest';
+import { expect, test } from 'vitest';
+import { buildGateway, registration } from '../helpers/gateway.js';
+import { expectProblem } from '../helpers/problem.js';
+import { sharedGateway } from '../helpers/shared-gateway.js';
+
+const gateway = sharedGateway();
+
+test('metrics need a token unless they are public', async () => {
+  expectProblem(await request(gateway().app.server).get('/metrics'), 401, 'unauthorized');
+  const { app } = await buildGateway({ metricsPublic: true });
+  await request(app.server).get('/metrics').expect(200);
+});
+
+test('metrics are in the Prometheus text format, with a HELP and a TYPE for each', async () => {
+  const { headers, text } = await gateway().call.get('//metrics').expect(200);
+  expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+  const names = (line: string) => [...text.matchAll(new RegExp(`^# ${line} (\\w+)`, 'gm'))].map(([, name]) => name).sort();
+  expect(names('TYPE')).toEqual(names('HELP'));
+  expect(names('TYPE')).toEqual(
+    expect.arrayContaining([
+      'rollcall_http_request_seconds',
+      'rollcall_redis_transaction_seconds',
+      'rollcall_redis_transaction_errors_total',
+      'rollcall_redis_reachable',
+      'rollcall_heartbeats_total',
+      'rollcall_sweeps_total',
+      'rollcall_sweep_seconds',
+      'rollcall_evictions_total',
+      'rollcall_reconciled_total',
+      'nodejs_eventloop_lag_seconds',
+      'process_resident_memory_bytes',
+    ]),
+  );
+});
+
+test('requests are counted by route and status, heartbeats by status, and no id becomes a label', async () => {
+  const { call } = await buildGateway();
+  await call.post('/instances').send(registration({ instanceId: 'an-id-of-mine' })).expect(201);
+  await call.post('/instances/an-id-of-mine/heartbeat').expect(200);
+  await call.post('/instances/unknown-id/heartbeat').expect(404);
+  await call.post('/heartbeats').send([{ instanceId: 'an-id-of-mine' }, { instanceId: 'unknown-id' }, { instanceId: 'an-id-of-mine', incarnation: 'x' }]).expect(200);
+  await call.get('/some/path/of/no/route').expect(404);
+  const { text } = await call.get('//metrics').expect(200);
+  const lines = [
+    'rollcall_http_request_seconds_count{method="POST",route="/sd/v1/instances",status="201"} 1',
+    'rollcall_http_request_seconds_count{method="POST",route="/sd/v1/instances/:id/heartbeat",status="200"} 1',
+    'rollcall_http_request_seconds_count{method="POST",route="/sd/v1/instances/:id/heartbeat",status="404"} 1',
+    'rollcall_http_request_seconds_count{method="GET",route="none",status="404"} 1',
+    'rollcall_heartbeats_total{status="200"} 2',
+    'rollcall_heartbeats_total{status="404"} 2',
+    'rollcall_heartbeats_total{status="409"} 1',
+  ];
+  for (const line of lines) expect(text).toContain(`${line}\n`);
+  expect(text).not.toMatch(/an-id-of-mine|unknown-id|some\/path/);
+});
