@@ -55,7 +55,7 @@ export function readConfig(env: Env = process.env): Config {
   const tokens = read.parsed('API_TOKENS', tokensFromList) ?? [];
   const tokensFile = env.API_TOKENS_FILE || undefined;
   read.parsed('API_TOKENS_FILE', (path) => parseTokens(readText(path)));
-  if (!embedded && tokens.length === 0 && !tokensFile) {
+  if (!embedded && !env.API_TOKENS && !tokensFile) {
     problems.push('API_TOKENS or API_TOKENS_FILE is needed with an external Redis: set API_TOKENS="$(openssl rand -hex 24)"');
   }
   const rateLimitPerSecond = env.RATE_LIMIT_PER_SECOND ? read.integer('RATE_LIMIT_PER_SECOND', 0, 1, 1_000_000) : undefined;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 const TOKEN_FILE = '.rollcall/token';
@@ -8,6 +8,7 @@ const TOKEN_FILE = '.rollcall/token';
 export function embeddedToken(): string {
   try {
     const kept = readFileSync(TOKEN_FILE, 'utf8').trim();
+    chmodSync(TOKEN_FILE, 0o600); // a mode given to writeFileSync counts for new files only
     if (/^[!-~]{16,}$/.test(kept)) return kept;
   } catch {
     // none yet

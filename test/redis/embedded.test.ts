@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { startJobs } from '../../src/jobs/jobs.js';
+import { createConnection } from '../../src/redis/connection.js';
+import { startEmbedded, type Embedded } from '../../src/redis/embedded.js';
+import { jobsPrefix } from '../../src/redis/keys.js';
+import { silent } from '../helpers/gateway.js';
+import { exercise, openSmoke } from '../helpers/smoke.js';
+import { until } from '../helpers/until.js';
+
+const portOf = ({ target }: Embedded) => target.nodes[0]?.port as number;
+const embeddedDirs = () => readdirSync(tmpdir()).filter((name) => name.startsWith('rollcall-redis-'));
+
+async function answers(port: number): Promise<boolean> {
+  const redis = new Redis({ port, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  redis.on('error', () => undefined);
+  return redis.ping().then(() => true, () => false).finally(() => redis.disconnect());
+}
+
+test.each([
+  { engines: undefined, engine: 'redis-server', plainLua: false },
+  { engines: [], engine: 'js-redis-server', plainLua: true },
+])('the embedded $engine does everything, jobs included, on loopback only, and is gone when closed', async ({ engines, engine, plainLua }) => {
+  const embedded = await startEmbedded(engines);
+  onTestFinished(() => embedded.close());
+  expect(embedded).toMatchObject({ engine, plainLua, target: { nodes: [{ host: '127.0.0.1' }] } });
+  const raw = new Redis({ port: portOf(embedded) });
+  raw.on('error', () => undefined);
+  onTestFinished(() => raw.disconnect());
+
+  const store = await openSmoke(embedded, 'service:', plainLua);
+  await exercise(store, raw);
+  let ticks = 0;
+  const jobs = startJobs({
+    tickedAgoMs: () => undefined,
+    connection: createConnection('jobs', embedded, silent), prefix: jobsPrefix('service:'), everyMs: 200, tick: () => Promise.resolve(ticks++), log: silent,
+  });
+  await until(() => ticks >= 3);
+  await jobs.close();
+  store.connection.disconnect();
+  raw.disconnect();
+  await embedded.close();
+  await until(async () => !(await answers(portOf(embedded))));
+});
+
+test('a child of its own is gone, with its folder, when it is closed', async () => {
+  const before = embeddedDirs();
+  const embedded = await startEmbedded();
+  expect(embeddedDirs().length).toBe(before.length + 1);
+  expect(await answers(portOf(embedded))).toBe(true);
+  await embedded.close();
+  expect(await answers(portOf(embedded))).toBe(false);
+  expect(embeddedDirs()).toEqual(before);
+});
+
+const HOLDER = `
+  const { startEmbedded } = await import(process.argv[1]);
+  const { target } = await startEmbedded();
+  process.stdout.write(String(target.nodes[0].port));
+  setInterval(() => undefined, 1000);
+`;
+
+test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('a process that ends by %s leaves no Redis behind', async (signal) => {
+  const built = new URL('../../dist/redis/embedded.js', import.meta.url);
+  expect(existsSync(built)).toBe(true);
+  const holder = spawn(process.execPath, ['--input-type=module', '-e', HOLDER, built.href], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void holder.kill('SIGKILL'));
+  let said = '';
+  holder.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const port = Number(await until(() => (/^\d+$/.test(said) ? said : undefined)));
+  expect(await answers(port)).toBe(true);
+  holder.kill(signal);
+  await until(async () => !(await answers(port)));
+});

@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { openRegistry } from '../helpers/gateway.js';
+import { CALLER, complete, expectAgreement, expectChain, keepAlive, lapse, readStore, redisNow } from '../helpers/store.js';
+import { until } from '../helpers/until.js';
+
+const MEMBER = 'game:kr-1:a';
+const ids = (count: number, stem: string) => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
+
+test('a lease ends one ttl after the moment of Redis at which it was registered or renewed', async () => {
+  const { registry, raw, keys } = await openRegistry();
+  for (const renew of [() => registry.register(complete({ ttlSeconds: 30 }), CALLER), () => registry.heartbeat([{ instanceId: 'a' }])]) {
+    const before = await redisNow(raw);
+    await renew();
+    const after = await redisNow(raw);
+    const score = Number(await raw.zscore(keys.leases, MEMBER));
+    expect(score).toBeGreaterThanOrEqual(before + 30_000);
+    expect(score).toBeLessThanOrEqual(after + 30_000);
+    expect(await raw.hget(keys.face('a'), 'expiresAt')).toBe(new Date(score).toISOString());
+    expect(await raw.pexpiretime(keys.face('a'))).toBeLessThanOrEqual(after + 30_000);
+    expect(await raw.pexpiretime(keys.face('a'))).toBeGreaterThanOrEqual(before + 30_000);
+    expect(await raw.pexpiretime(keys.record('a'))).toBeGreaterThanOrEqual(before + 90_000);
+  }
+});
+
+test('a heartbeat renews a lapsed lease that was not yet told, and the face comes back as it was', async () => {
+  const { registry, raw, keys } = await keepAlive(openRegistry());
+  await registry.register(complete({ labels: { zone: 'a' }, ttlSeconds: 1, ports: [{ port: 1, protocol: 'tcp' }] }), CALLER);
+  const face = await raw.hgetall(keys.face('a'));
+  await until(async () => (await registry.find('a')) === undefined);
+  await until(async () => (await raw.exists(keys.face('a'))) === 0);
+
+  expect(await registry.heartbeat([{ instanceId: 'a' }])).toMatchObject([{ status: 200 }]);
+  const { lastHeartbeat: _, expiresAt: __, ...rest } = face;
+  expect(await raw.hgetall(keys.face('a'))).toMatchObject(rest);
+  expect((await registry.find('a'))?.instance.labels).toEqual({ zone: 'a' });
+  const state = await readStore(raw, keys);
+  expectAgreement(state);
+  expect(state.events).toHaveLength(1);
+});
+
+test('after its expired event an instance is unknown: heartbeat, patch and removal do not bring it back', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  await registry.register(complete(), CALLER);
+  await lapse(raw, keys, ['a']);
+  expect((await maintenance.sweep()).evicted).toEqual([MEMBER]);
+  const unknown = { code: 'instance_not_found' };
+  expect(await registry.heartbeat([{ instanceId: 'a', incarnation: 'life-1', status: 'ready' }])).toMatchObject([{ status: 404, ...unknown }]);
+  await expect(registry.patch('a', { status: 'ready' }, CALLER)).rejects.toMatchObject(unknown);
+  await expect(registry.remove('a', {}, CALLER)).rejects.toMatchObject(unknown);
+  const state = await readStore(raw, keys);
+  expectAgreement(state);
+  expect(state.records.size).toBe(0);
+  expect(state.events.map(({ kind }) => kind)).toEqual(['registered', 'expired']);
+  expect(state.events[1]).toMatchObject({ instanceId: 'a', hostname: 'game-1.example.com', incarnation: 'life-1' });
+});
+
+test('a patch does not renew a lease, and reaches nobody whose lease has lapsed', async () => {
+  const { registry, raw, keys } = await openRegistry();
+  await registry.register(complete(), CALLER);
+  const lease = () => Promise.all([raw.zscore(keys.leases, MEMBER), raw.pexpiretime(keys.face('a')), raw.pexpiretime(keys.record('a'))]);
+  const before = await lease();
+  await registry.patch('a', { status: 'error', labels: { zone: 'b' }, cordoned: true }, CALLER);
+  expect(await lease()).toEqual(before);
+  await lapse(raw, keys, ['a']);
+  await expect(registry.patch('a', { status: 'ready' }, CALLER)).rejects.toMatchObject({ code: 'instance_not_found' });
+  expect(await raw.exists(keys.face('a'))).toBe(0);
+});
+
+test('after an outage every lease gets one ttl, in discover and in the sweep at once, and the sweep writes it down', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  const names = ids(20, 'id');
+  await Promise.all(names.map((instanceId) => registry.register(complete({ instanceId }), CALLER)));
+  const listed = async () => (await registry.discover({ limit: 100 })).instances.length;
+  await lapse(raw, keys, names, 'game:kr-1', 60_000);
+  expect(await listed()).toBe(0);
+
+  const back = await redisNow(raw);
+  await raw.set(keys.alive, back - 3500);
+  expect(await listed(), 'before anybody noticed the outage').toBe(20);
+  expect(await maintenance.sweep()).toEqual({ evicted: [], rescored: 20, more: false });
+  expect(await listed()).toBe(20);
+  for (const score of (await readStore(raw, keys)).leases.values()) {
+    expect(score).toBeGreaterThanOrEqual(back + 30_000);
+    expect(score).toBeLessThan(back + 35_000);
+  }
+  expect(await maintenance.sweep()).toEqual({ evicted: [], rescored: 0, more: false });
+});
+
+test('a gap of less than three seconds is no outage', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  await registry.register(complete(), CALLER);
+  await lapse(raw, keys, ['a']);
+  await raw.set(keys.alive, (await redisNow(raw)) - 2000);
+  expect((await registry.discover({ limit: 10 })).instances).toEqual([]);
+  expect((await maintenance.sweep()).evicted).toEqual([MEMBER]);
+  expect(await raw.exists(keys.grace)).toBe(0);
+});
+
+test('grace lengthens no lease that ends later by itself', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  await registry.register(complete({ ttlSeconds: 30 }), CALLER);
+  const score = await raw.zscore(keys.leases, MEMBER);
+  await raw.set(keys.grace, (await redisNow(raw)) - 60_000);
+  await maintenance.sweep();
+  expect(await raw.zscore(keys.leases, MEMBER)).toBe(score);
+  await lapse(raw, keys, ['a']);
+  expect((await maintenance.sweep()).evicted).toEqual([MEMBER]);
+});
+
+test('500 ghosts among 500 live: no discover shows one after its end, and the sweep takes them in batches of at most 200', async () => {
+  const { registry, maintenance, raw, keys } = await keepAlive(openRegistry());
+  const ghosts = ids(500, 'ghost').map((instanceId) => registry.register(complete({ instanceId, ttlSeconds: 1 }), CALLER));
+  await Promise.all([...ghosts, ...ids(500, 'live').map((instanceId) => registry.register(complete({ instanceId }), CALLER))]);
+  let seen = Infinity;
+  await until(async () => {
+    const asked = await redisNow(raw);
+    const { instances } = await registry.discover({ type: 'game', group: 'kr-1', limit: 10_000 });
+    expect(instances.filter(({ expiresAt }) => Date.parse(expiresAt) <= asked)).toEqual([]);
+    expect(instances.filter(({ instanceId }) => instanceId.startsWith('live'))).toHaveLength(500);
+    seen = instances.length;
+    return seen === 500;
+  });
+
+  const batches: number[] = [];
+  for (let more = true; more; ) {
+    const result = await maintenance.sweep();
+    batches.push(result.evicted.length);
+    more = result.more;
+  }
+  expect(batches).toEqual([200, 200, 100]);
+  const state = await readStore(raw, keys);
+  expectAgreement(state);
+  expectChain(state.events);
+  expect([state.records.size, state.faces.size]).toEqual([500, 500]);
+  const expired = state.events.filter(({ kind }) => kind === 'expired').map(({ instanceId }) => instanceId);
+  expect([expired.length, new Set(expired).size]).toEqual([500, 500]);
+});
+
+test('leases renewed at random phases are never evicted and never missing', { timeout: 40_000 }, async () => {
+  const { registry, maintenance, raw, keys } = await keepAlive(openRegistry());
+  const names = ids(200, 'id');
+  await Promise.all(names.map((instanceId) => registry.register(complete({ instanceId, ttlSeconds: 2 }), CALLER)));
+  const endsAt = performance.now() + 8000;
+  const renewing = names.map(async (instanceId) => {
+    while (performance.now() < endsAt) {
+      await sleep(Math.random() * 900);
+      expect(await registry.heartbeat([{ instanceId }])).toMatchObject([{ status: 200 }]);
+    }
+  });
+  const sweeping = (async () => {
+    for (let sweeps = 0; performance.now() < endsAt; sweeps++) {
+      expect((await maintenance.sweep()).evicted).toEqual([]);
+      expect((await registry.discover({ limit: 1000 })).instances).toHaveLength(200);
+      await sleep(50);
+    }
+  })();
+  await Promise.all([...renewing, sweeping]);
+  const state = await readStore(raw, keys);
+  expectAgreement(state);
+  expect(state.events).toHaveLength(200);
+});
+
+test.each([{ grace: false }, { grace: true }])('a candidate that was renewed, removed or moved since it was read is left alone (in grace: $grace)', async ({ grace }) => {
+  const { registry, store, raw, keys } = await openRegistry();
+  for (const instanceId of ['renewed', 'removed', 'moved']) await registry.register(complete({ instanceId }), CALLER);
+  await registry.remove('removed', {}, CALLER);
+  await registry.register(complete({ instanceId: 'moved', group: 'us-1' }), CALLER);
+  if (grace) await raw.set(keys.grace, await redisNow(raw));
+  const before = await readStore(raw, keys);
+  const candidates = ['renewed', 'removed', 'moved'].map((id) => `game:kr-1:${id}`);
+  expect(await store.scripts.run(store.connection, 'sweep', candidates)).toEqual([0]);
+  expect(await readStore(raw, keys)).toEqual(before);
+});

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import type { Keys } from '../../src/redis/keys.js';
+import type { Redis } from 'ioredis';
+import { openRegistry } from '../helpers/gateway.js';
+import { CALLER, complete, lapse } from '../helpers/store.js';
+
+// What a hand with redis-cli can do to one instance, here to the one called `bad`.
+const SPOILT: { title: string; spoil: (raw: Redis, keys: Keys) => Promise<unknown> }[] = [
+  { title: 'its record is of the wrong type', spoil: (raw, keys) => raw.multi().del(keys.record('bad')).set(keys.record('bad'), 'x').exec() },
+  { title: 'its face is of the wrong type', spoil: (raw, keys) => raw.multi().del(keys.face('bad')).set(keys.face('bad'), 'x', 'EX', 30).exec() },
+  { title: 'its record has lost its type', spoil: (raw, keys) => raw.hdel(keys.record('bad'), 'type') },
+  { title: 'its record has lost its group', spoil: (raw, keys) => raw.hdel(keys.record('bad'), 'group') },
+  { title: 'its record says nothing of its ttl', spoil: (raw, keys) => raw.hdel(keys.record('bad'), 'ttlSeconds') },
+  { title: 'its record holds nested fields that are not JSON', spoil: (raw, keys) => raw.hset(keys.record('bad'), { labels: '{', ports: 'x', systemInfo: '[' }) },
+  { title: 'its record is gone', spoil: (raw, keys) => raw.del(keys.record('bad')) },
+  { title: 'its lease is gone', spoil: (raw, keys) => raw.zrem(keys.leases, 'game:kr-1:bad') },
+  { title: 'a lease names nothing', spoil: (raw, keys) => raw.zadd(keys.leases, 1, 'junk') },
+  { title: 'a stray face of the wrong type stands in the group', spoil: (raw, keys) => raw.multi().set(keys.face('stray'), 'x', 'EX', 30).sadd(keys.members('game:kr-1'), 'stray').exec() },
+  { title: 'the index names a group that is none', spoil: (raw, keys) => raw.sadd(keys.groups, 'junk', 'game:kr-1:more', '') },
+];
+
+async function spoiltGroup(spoil: (typeof SPOILT)[number]['spoil']) {
+  const opened = await openRegistry();
+  const { registry, raw, keys } = opened;
+  for (const instanceId of ['a', 'bad', 'z']) await registry.register(complete({ instanceId }), CALLER);
+  await spoil(raw, keys);
+  return opened;
+}
+
+test.each(SPOILT)('when $title, the others are still discovered', async ({ spoil }) => {
+  const { registry } = await spoiltGroup(spoil);
+  for (const query of [{ limit: 10 }, { type: 'game', group: 'kr-1', limit: 10 }]) {
+    const { instances } = await registry.discover(query);
+    const others = instances.map(({ instanceId }) => instanceId).filter((id) => id !== 'bad');
+    expect(others).toEqual(['a', 'z']);
+  }
+  expect(await registry.groups()).toMatchObject([{ type: 'game', group: 'kr-1' }]);
+});
+
+test.each(SPOILT)('when $title, the others are still swept', async ({ spoil }) => {
+  const { maintenance, raw, keys } = await spoiltGroup(spoil);
+  await lapse(raw, keys, ['a', 'bad', 'z']);
+  const { evicted } = await maintenance.sweep();
+  expect(evicted.filter((member) => /:(a|z)$/.test(member)).sort()).toEqual(['game:kr-1:a', 'game:kr-1:z']);
+  const again = await maintenance.sweep();
+  expect(again.evicted.filter((member) => member.endsWith(':bad')), 'what is spoilt does not come back for ever').toEqual([]);
+});
+
+test.each(SPOILT)('when $title, ghosts still go and instances written by hand are still adopted', async ({ spoil }) => {
+  const { maintenance, raw, keys } = await spoiltGroup(spoil);
+  await raw.sadd(keys.members('game:kr-1'), 'ghost');
+  for (const id of ['aaa', 'hand', 'zzz']) await raw.multi().hset(keys.face(id), { hostname: 'h' }).expire(keys.face(id), 30).sadd(keys.members('game:kr-1'), id).exec();
+  const { adopted } = await maintenance.reconcile(AbortSignal.timeout(5000));
+  expect(adopted.sort()).toEqual(expect.arrayContaining(['game:kr-1:aaa', 'game:kr-1:hand', 'game:kr-1:zzz']));
+  expect(await raw.sismember(keys.members('game:kr-1'), 'ghost')).toBe(0);
+});
+
+test.each(SPOILT)('when $title, the others are renewed', async ({ spoil }) => {
+  const { registry } = await spoiltGroup(spoil);
+  const results = await registry.heartbeat(['a', 'bad', 'z'].map((instanceId) => ({ instanceId, status: 'error' as const })));
+  expect([results[0]?.status, results[2]?.status]).toEqual([200, 200]);
+});
