@@ -1,5 +1,5 @@
 // `npm run bench`: what one gateway process does beside a bare Fastify route, in alternating rounds on this machine.
-// Needs `wrk` and `redis-server` (Debian's packages). Bounded: ROUNDS x four loads of SECONDS each.
+// Needs `wrk` and `redis-server` (Debian's packages). Bounded: ROUNDS + 1 times four loads of SECONDS each.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,11 +11,11 @@ import { until } from '../test/helpers/until.js';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const SECONDS = Number(process.env.SECONDS ?? 4);
-const CONNECTIONS = 32;
+const CONNECTIONS = 128;
 const POOL = 1000;
 const TOKEN = 'bench-token-of-this-run';
 
-const loads = ['bare', 'heartbeat', 'register'] as const;
+const loads = ['bare', 'plain', 'heartbeat', 'register'] as const;
 type Load = (typeof loads)[number];
 
 function wrk(load: Load, url: string, run: string): number {
@@ -53,7 +53,7 @@ try {
   const bare = `http://127.0.0.1:${barePort}/`;
   await Promise.all([waitFor(`${url}/readyz`), waitFor(bare)]);
 
-  const rates: Record<Load, number[]> = { bare: [], heartbeat: [], register: [] };
+  const rates: Record<Load, number[]> = { bare: [], plain: [], heartbeat: [], register: [] };
   for (let round = 0; round <= ROUNDS; round++) {
     await raw.flushall();
     await fillPool(url);

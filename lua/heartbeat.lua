@@ -3,7 +3,7 @@
 -- its face written back; an unknown id is never created.
 -- ARGV[3..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
 --   h home '<type>:<group>', p performance JSON, s status, c customState ('=text' or '-' to clear), l labels patch JSON
--- Reply { epoch, then one per beat: { 200, revision, end in ms, ttl in ms } | { 404 } | { 409 } | { 400, part } | { 503, error } }
+-- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404 } | { 409 } | { 400, part } | { 503, error }
 -- Events updated, for beats whose patch changes something; one entry in the beats for all that were renewed
 -- @include keys
 -- @include clock
@@ -54,7 +54,7 @@ local function beat(id, part)
   redis.call('PEXPIRE', RECORD .. id, stamps.kept)
   redis.call('ZADD', LEASES, stamps.ends, home_of(record) .. ':' .. id)
 
-  local revision = record.revision
+  local revision = record.revision or epoch() .. '.0-0'
   if patched then
     record.lastHeartbeat, record.expiresAt, record.performance = nowIso, stamps.iso, part.p or record.performance
     revision = write_changes(id, record, changes, 'heartbeat', {}) or revision
@@ -64,7 +64,7 @@ local function beat(id, part)
   return { 200, revision, stamps.ends, stamps.ttl }
 end
 
-local reply, i = { epoch() }, 3
+local reply, i = {}, 3
 while i <= #ARGV do
   local id, letters, part = ARGV[i], ARGV[i + 1], {}
   for at = 1, #letters do part[string.sub(letters, at, at)] = ARGV[i + 1 + at] end

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { installAuth } from './http/auth.js';
 import { installBodyParsing } from './http/body.js';
 import { installDocs } from './http/docs.js';
-import { ANSWER_HEADERS, installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
+import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
 import { installHttpRules } from './http/http-rules.js';
 import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
@@ -72,8 +72,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   installValidation(app);
   installErrorHandling(app);
   installRequestLog(app, options.log);
-  app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(ANSWER_HEADERS);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
     if (draining()) reply.header('connection', 'close');
     done();
   });

@@ -20,6 +20,8 @@ import { embeddedToken, welcome } from './welcome.js';
 
 /** The balancer checks twice a second: after this long it sends nothing new here. */
 const DRAIN_NOTICE_MS = 2000;
+/** Requests under way get this long to finish, so that jobs and Redis are closed in time too. */
+const FINISH_WITHIN_MS = 4000;
 const PORTS_TO_TRY = 20;
 
 /** Whatever opens something puts its closer here at once; shutting down walks the list backwards. */
@@ -57,7 +59,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     storeReachable: () => pulse.fresh,
   });
   startSweeping(parts, store, pulse);
-  closers.push(() => app.close());
+  closers.push(() => closeApp(app));
   closers.push(async () => {
     state.draining = true;
     if (!embedded) await sleep(DRAIN_NOTICE_MS);
@@ -122,6 +124,21 @@ function sweepObserver(metrics: Metrics): SweepObserver {
       metrics.reconciled.labels('adopted').inc(adopted);
     },
   };
+}
+
+/**
+ * Waits for requests under way. One that began before the drain leaves its keep-alive socket open, which nobody would close
+ * again: so idle sockets are looked for until all are gone. Whoever does not finish is cut off in time.
+ */
+async function closeApp(app: FastifyInstance) {
+  const idle = setInterval(() => app.server.closeIdleConnections(), 100);
+  const late = setTimeout(() => app.server.closeAllConnections(), FINISH_WITHIN_MS);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(idle);
+    clearTimeout(late);
+  }
 }
 
 /** Listens; the embedded mode takes the next free port when the default is taken. */

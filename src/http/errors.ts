@@ -26,8 +26,6 @@ const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 const RETRY_AFTER_SECONDS = 1;
-/** Of every answer: it is what it says it is, and nobody may keep it. */
-export const ANSWER_HEADERS = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' };
 
 interface Refusal {
   code: ProblemCode;
@@ -58,7 +56,8 @@ export function problemOf(refusal: Refusal, requestId: string): Problem {
 /** Problems are few and small: they skip the response schemas, so that no schema can spoil one. */
 export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   const problem = problemOf(refusal, reply.request.id);
-  void reply.headers({ 'x-request-id': problem.requestId, ...ANSWER_HEADERS });
+  // As app.ts sets them, whose hook does not run for a URL that does not decode.
+  void reply.headers({ 'x-request-id': problem.requestId, 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="rollcall"');
   if (problem.status === 503 || problem.status === 429) void reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));
@@ -119,10 +118,30 @@ function refusalOf(error: FastifyError | RegistryError): Refusal {
   return { code: 'internal', detail: 'an unexpected error; the log has it under this requestId' };
 }
 
-function logRefusal(error: Error, { code, status }: Refusal, request: FastifyRequest) {
-  const about = { requestId: request.id, code, route: request.routeOptions.url };
-  if (code === 'internal') request.server.log.error({ ...about, err: error }, 'request failed');
-  else if (PROBLEMS[code].status >= 500) request.server.log.warn({ ...about, cause: String((error.cause as Error | undefined)?.message ?? '') }, 'request refused');
-  else if (request.method !== 'GET' && request.method !== 'HEAD') request.server.log.info({ ...about, status, caller: request.token?.name }, 'write refused');
-  else request.server.log.debug(about, 'request refused');
+const LOG_EVERY_MS = 1000;
+const logged = new Map<ProblemCode, { at: number; leftOut: number }>();
+
+/** At most one line a second for each code, with the count of those left out: an outage must not flood the log. */
+function mayLog(code: ProblemCode): { leftOut?: number } | undefined {
+  const now = performance.now();
+  const last = logged.get(code);
+  if (last && now - last.at < LOG_EVERY_MS) {
+    last.leftOut++;
+    return undefined;
+  }
+  logged.set(code, { at: now, leftOut: 0 });
+  return last?.leftOut ? { leftOut: last.leftOut } : {};
+}
+
+function logRefusal(error: Error, { code, status = PROBLEMS[code].status }: Refusal, request: FastifyRequest) {
+  const { log } = request.server;
+  const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name };
+  if (code === 'internal') return log.error({ ...about, err: error }, 'request failed');
+  const read = request.method === 'GET' || request.method === 'HEAD';
+  if (read && status < 500) return log.debug(about, 'read refused');
+  const more = mayLog(code);
+  if (!more) return;
+  const line = { ...about, ...more };
+  if (status >= 500) log.warn({ ...line, cause: (error.cause as Error | undefined)?.message }, 'request refused');
+  else log.info(line, 'write refused');
 }

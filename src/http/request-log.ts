@@ -18,10 +18,6 @@ export function createRequestIds() {
 
 /** One line for a slow request at info, for any other at debug: a line each at info would cost 43 % of throughput. */
 export function installRequestLog(app: FastifyInstance, log: Logger) {
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id);
-    done();
-  });
   app.addHook('onResponse', (request, reply, done) => {
     const slow = reply.elapsedTime > SLOW_MS;
     if (slow || log.isLevelEnabled('debug')) {

@@ -8,7 +8,7 @@ function depthOf(value: unknown, limit: number): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (limit === 0) return 1; // deep enough to be refused: a hostile body does not make us recurse
   let deepest = 0;
-  for (const item of Object.values(value)) deepest = Math.max(deepest, depthOf(item, limit - 1));
+  for (const key in value) deepest = Math.max(deepest, depthOf((value as Record<string, unknown>)[key], limit - 1));
   return 1 + deepest;
 }
 

@@ -7,6 +7,13 @@ type Fields = Record<string, string>;
 const sorted = (labels: Record<string, string>) =>
   JSON.stringify(Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
 
+/** One registration as register.lua takes it. `home` is what the caller may move it from: '*' for anywhere. */
+export function registerArgs(registration: CompleteRegistration, mode: 'register' | 'adopt', home: string, by: string): (string | number)[] {
+  const { instanceId, type, group, incarnation, ttlSeconds } = registration;
+  const fields = encodeRegistration(registration);
+  return [8 + fields.length, instanceId, type, group, incarnation, ttlSeconds * 1000, mode, home, by, ...fields];
+}
+
 /** What a registration writes, as field, value, …; the script adds identity and times. An empty collection is absent. */
 export function encodeRegistration(registration: CompleteRegistration): string[] {
   const { hostname, publicIp, privateIp, ports, status, customState, labels, systemInfo, performance, check } = registration;

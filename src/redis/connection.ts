@@ -48,10 +48,12 @@ export function createConnection(role: Role, config: ConnectionConfig, log: Logg
   const options = optionsFor(role, config);
   const connection = open(target, options);
   let lost = false;
-  connection.on('error', (error: Error) => {
-    if (!lost) log.error({ err: { message: error.message }, role }, 'redis connection lost');
+  const onLost = (message: string) => {
+    if (!lost) log.error({ err: { message }, role }, 'redis connection lost');
     lost = true;
-  });
+  };
+  connection.on('error', (error: Error) => onLost(error.message));
+  connection.on('reconnecting', () => onLost('closed by the other side')); // a clean close is no error
   connection.on('ready', () => {
     if (lost) log.info({ role }, 'redis connection back');
     lost = false;

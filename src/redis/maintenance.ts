@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Maintenance, SweepResult } from '../registry/registry.js';
 import { mintId } from '../registry/ids.js';
-import { adoptable, encodeRegistration } from './codec.js';
+import { adoptable, registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import type { Store } from './redis-registry.js';
@@ -89,8 +89,7 @@ export class RedisMaintenance implements Maintenance {
     const ttlSeconds = Math.min(Math.max(Math.ceil(leftMs / 1000), minSeconds), maxSeconds);
     const incarnation = face.incarnation !== undefined && NAME.test(face.incarnation) ? face.incarnation : mintId();
     const registration = { ...adoptable(id, face), instanceId: id, type, group, incarnation, ttlSeconds };
-    const args = [id, type, group, incarnation, ttlSeconds * 1000, 'adopt', '*', '', ...encodeRegistration(registration)];
-    const [outcome] = (await scripts.run(connection, 'register', args)) as [string];
+    const [[outcome]] = (await scripts.run(connection, 'register', registerArgs(registration, 'adopt', '*', ''))) as [[string]];
     return outcome === 'created';
   }
 }

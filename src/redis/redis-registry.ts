@@ -4,7 +4,7 @@ import { RegistryError } from '../registry/errors.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Discovery, Found, GroupCount, Home, Registered, Registry, RemoveGuard } from '../registry/registry.js';
 import { inScope, type Scope } from '../registry/scope.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
-import { decodeInstance, encodePatch, encodeRegistration, pairs } from './codec.js';
+import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
 import { homeKey, type Keys } from './keys.js';
 import type { Scripts } from './scripts.js';
@@ -26,17 +26,18 @@ export class RedisRegistry implements Registry {
   constructor(private readonly store: Store) {}
 
   async register(registration: CompleteRegistration, caller: Caller, from?: Home | null): Promise<Registered> {
-    const { instanceId, type, group, incarnation, ttlSeconds } = registration;
+    const { instanceId } = registration;
     const home = from === undefined ? '*' : from === null ? '' : homeKey(from);
-    const args = [instanceId, type, group, incarnation, ttlSeconds * 1000, 'register', home, caller.name];
-    const [outcome, revision] = (await this.store.turns.run('register', [...args, ...encodeRegistration(registration)])) as [string, string];
+    const args = registerArgs(registration, 'register', home, caller.name);
+    const [outcome, revision] = (await this.store.turns.join('register', args)) as [string, string];
     if (outcome === 'moved') throw new RegistryError('forbidden', `instance '${instanceId}' lives in another type or group`);
+    if (outcome === 'failed') throw storeUnavailable(new Error(revision));
     return { outcome: outcome as Registered['outcome'], revision };
   }
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
     const [only] = beats;
-    const replies = beats.length === 1 && only ? [await this.store.turns.beat(encodeBeat(only))] : await this.store.turns.beats(beats.map(encodeBeat));
+    const replies = beats.length === 1 && only ? [await this.store.turns.join('heartbeat', encodeBeat(only))] : await this.store.turns.beats(beats.map(encodeBeat));
     return replies.map(beatResult);
   }
 
@@ -114,27 +115,29 @@ export class RedisRegistry implements Registry {
 }
 
 /** A beat as heartbeat.lua takes it: the id, the letters of the parts that follow, those parts. */
-function encodeBeat({ instanceId, incarnation, home, performance, ...patch }: Beat): string[] {
-  const [status, customState, labels] = encodePatch(patch);
-  const args = [instanceId, ''];
-  const add = (letter: string, part: string) => {
-    args[1] += letter;
-    args.push(part);
-  };
-  if (incarnation !== undefined) add('i', incarnation);
-  if (home) add('h', homeKey(home));
-  if (performance) add('p', JSON.stringify(performance));
-  if (status) add('s', status);
-  if (customState) add('c', customState);
-  if (labels) add('l', labels);
+function encodeBeat(beat: Beat): string[] {
+  const [status, customState, labels] = encodePatch(beat);
+  const args = [beat.instanceId, ''];
+  addPart(args, 'i', beat.incarnation);
+  addPart(args, 'h', beat.home && homeKey(beat.home));
+  addPart(args, 'p', beat.performance && JSON.stringify(beat.performance));
+  addPart(args, 's', status);
+  addPart(args, 'c', customState);
+  addPart(args, 'l', labels);
   return args;
 }
 
+function addPart(args: string[], letter: string, part: string | undefined) {
+  if (!part) return;
+  args[1] += letter;
+  args.push(part);
+}
+
 function beatResult(reply: unknown): BeatResult {
-  const [epoch, code, said = '', expiresAtMs, ttlMs] = reply as [string, number, string?, string?, string?];
+  const [code, said = '', expiresAtMs, ttlMs] = reply as [number, string?, string?, string?];
   switch (code) {
     case 200:
-      return { status: 200, revision: said || `${epoch}.0-0`, expiresAtMs: Number(expiresAtMs), ttlMs: Number(ttlMs) };
+      return { status: 200, revision: said, expiresAtMs: Number(expiresAtMs), ttlMs: Number(ttlMs) };
     case 404:
       return { status: 404, code: 'instance_not_found' };
     case 409:

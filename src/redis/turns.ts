@@ -13,15 +13,15 @@ const EAGER_IDS = 32;
 type Args = (string | number)[];
 type Outcome = [Error | null, unknown];
 
-/** One script call of a turn, for one caller or, with heartbeats, for many. */
+/** One script call of a turn, for one caller or for many. */
 interface Call {
   verb: Verb;
   args: Args;
   settle: (outcome: Outcome) => void;
 }
 
-/** A heartbeat call that more callers of this turn may still join. */
-interface OpenBeats {
+/** A call that more callers of this turn may still join. */
+interface OpenCall {
   call: Call;
   waiters: Waiter[];
 }
@@ -38,8 +38,8 @@ interface Waiter {
 export class Turns {
   #calls: Call[] = [];
   #ids = 0;
-  /** The heartbeats of this turn's last call, while that is still the last. */
-  #open: OpenBeats | undefined;
+  /** This turn's last call, while others may join it. */
+  #open: OpenCall | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -50,38 +50,41 @@ export class Turns {
   /** Adds a script call to this turn; `ids` says how many instances it is about. */
   run(verb: Verb, args: Args, ids = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#open = undefined; // heartbeats that come later go behind this call: order is kept
+      this.#open = undefined; // what comes later goes behind this call: order is kept
       this.#add({ verb, args, settle: ([error, reply]) => (error ? reject(storeUnavailable(error)) : resolve(reply)) }, ids);
     });
   }
 
-  /** Adds one heartbeat to this turn's call. Resolves to `[epoch, code, …]`. */
-  beat(args: string[]): Promise<unknown> {
+  /**
+   * Adds a registration or a heartbeat to the turn's last call if that is of the same verb: a call by itself costs more
+   * than what it does for one instance. Resolves to the part of the reply that is about this one.
+   */
+  join(verb: 'register' | 'heartbeat', args: Args): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { call, waiters } = this.#open ?? this.#openBeats();
+      const { call, waiters } = this.#open?.call.verb === verb ? this.#open : this.#openCall(verb);
       call.args.push(...args);
       waiters.push({ resolve, reject });
       this.#count(1);
     });
   }
 
-  /** Adds many heartbeats of one caller, in order. Resolves to one `[epoch, code, …]` each. */
+  /** Adds many heartbeats of one caller, in order. Resolves to one reply each. */
   async beats(all: string[][]): Promise<unknown[]> {
     const chunks: Promise<unknown[]>[] = [];
     for (let start = 0; start < all.length; start += MAX_IDS_PER_CALL) {
       const chunk = all.slice(start, start + MAX_IDS_PER_CALL);
-      chunks.push(this.run('heartbeat', chunk.flat(), chunk.length).then((reply) => chunk.map((_, i) => beatReply(reply, i))));
+      chunks.push(this.run('heartbeat', chunk.flat(), chunk.length) as Promise<unknown[]>);
     }
     return (await Promise.all(chunks)).flat();
   }
 
-  #openBeats(): OpenBeats {
+  #openCall(verb: Verb): OpenCall {
     const waiters: Waiter[] = [];
     const settle = ([error, reply]: Outcome) => {
       const refusal = error && storeUnavailable(error);
-      waiters.forEach(({ resolve, reject }, i) => (refusal ? reject(refusal) : resolve(beatReply(reply, i))));
+      waiters.forEach(({ resolve, reject }, i) => (refusal ? reject(refusal) : resolve((reply as unknown[])[i])));
     };
-    const call: Call = { verb: 'heartbeat', args: [], settle };
+    const call: Call = { verb, args: [], settle };
     this.#add(call, 0);
     return (this.#open = { call, waiters });
   }
@@ -144,8 +147,3 @@ export class Turns {
  */
 const isRefusedQueueing = (error: unknown) => error instanceof Error && error.message.startsWith('EXECABORT');
 
-/** The part of heartbeat.lua's reply that is about its i-th beat, led by the epoch. */
-function beatReply(reply: unknown, i: number): unknown[] {
-  const parts = reply as [string, ...unknown[][]];
-  return [parts[0], ...(parts[i + 1] as unknown[])];
-}

@@ -39,7 +39,7 @@ test('what one caller sends without waiting is applied in the order it was sent'
   ]);
 });
 
-test('a turn is one transaction, and its heartbeats are one call', async () => {
+test('a turn is one transaction, with one call for its registrations and one for its heartbeats', async () => {
   const { registry, raw } = await alone();
   await Promise.all([registry.register(complete(), CALLER), registry.heartbeat([{ instanceId: 'a' }]), registry.patch('a', { status: 'error' }, CALLER)]);
   await raw.config('RESETSTAT');
@@ -49,7 +49,19 @@ test('a turn is one transaction, and its heartbeats are one call', async () => {
     ...ids(4).map((_, i) => registry.patch('a', { customState: String(i) }, CALLER)),
   ]);
   expect(await counted(raw, 'exec')).toEqual({ calls: 1, failed: 0 });
-  expect(await counted(raw, 'evalsha')).toEqual({ calls: 8 + 1 + 4, failed: 0 });
+  expect(await counted(raw, 'evalsha')).toEqual({ calls: 1 + 1 + 4, failed: 0 });
+});
+
+test('a registration that Redis refuses fails alone and leaves nothing, and its neighbours are registered', async () => {
+  const { registry, raw, keys } = await alone();
+  await raw.set(keys.members('game:spoilt'), 'not a Set');
+  const outcomes = await Promise.allSettled(
+    ['kr-1', 'spoilt', 'kr-1'].map((group, i) => registry.register(complete({ instanceId: `id-${i}`, group }), CALLER)),
+  );
+  expect(outcomes).toMatchObject([{ value: { outcome: 'created' } }, { reason: { code: 'store_unavailable' } }, { value: { outcome: 'created' } }]);
+  expect(await raw.exists(keys.face('id-1'), keys.record('id-1'))).toBe(0);
+  expect(await raw.xlen(keys.events)).toBe(2);
+  expect(await raw.zcard(keys.leases)).toBe(2);
 });
 
 test('a turn with very many ids is cut into calls of at most 250, and every id is answered for itself', async () => {

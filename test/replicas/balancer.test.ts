@@ -1,0 +1,84 @@
+import { Agent } from 'node:http';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startFleet, type Fleet } from '../helpers/fleet.js';
+import { caller, registration, TOKEN } from '../helpers/gateway.js';
+import type { Balancer } from '../helpers/haproxy.js';
+import { expectProblem } from '../helpers/problem.js';
+import { send } from '../helpers/steady-load.js';
+import { until } from '../helpers/until.js';
+
+let fleet: Fleet;
+let balancer: Balancer;
+const through = () => caller(balancer.url, TOKEN);
+const addressesOf = (members: Fleet['members']) => members.map(({ replica }) => `127.0.0.1:${replica.port}`).sort();
+
+beforeAll(async () => {
+  fleet = await startFleet();
+  balancer = await fleet.startBalancer();
+});
+afterAll(() => fleet.stop());
+
+test('what one replica acknowledged, the others discover at once', async () => {
+  for (let i = 0; i < 3; i++) {
+    await fleet.call(i).post('/instances').send(registration({ instanceId: `agree-${i}`, group: 'agree' })).expect(201);
+    for (let other = 0; other < 3; other++) {
+      const { body } = await fleet.call(other).get('/instances?type=game&group=agree').expect(200);
+      expect(body.instances).toHaveLength(i + 1);
+    }
+  }
+  await fleet.call(1).delete('/instances/agree-0').expect(204);
+  await fleet.call(2).post('/instances/agree-0/heartbeat').expect(404);
+});
+
+test.for([
+  { claim: 'the address of the caller, not of the balancer, is registered', headers: {} },
+  { claim: 'a caller cannot choose its address by X-Forwarded-For', headers: { 'x-forwarded-for': '203.0.113.9' } },
+  { claim: 'nor by a chain of them', headers: { 'x-forwarded-for': '203.0.113.9, 127.0.0.1', forwarded: 'for=203.0.113.9' } },
+])('through HAProxy: $claim', async ({ headers }) => {
+  const agent = new Agent({ localAddress: '127.0.0.77' });
+  const { status, body } = await send(agent, `${balancer.url}/sd/v1/instances`, 'POST', JSON.stringify(registration()), headers);
+  expect(status).toBe(201);
+  const { observedIp, instanceId } = JSON.parse(body) as { observedIp: string; instanceId: string };
+  expect(observedIp).toBe('127.0.0.77');
+  const found = await through().get(`/instances/${instanceId}`).expect(200);
+  expect(found.body).toMatchObject({ privateIp: '127.0.0.77' });
+});
+
+test('Swagger UI and all it loads come through HAProxy in production, without a token', async () => {
+  const page = await through().get('//docs').redirects(2).expect(200);
+  const assets = [...page.text.matchAll(/(?:src|href)="(\.?\/?[^":]+)"/g)].map(([, path = '']) => new URL(path, `${balancer.url}/docs/`));
+  expect(assets.length).toBeGreaterThan(4);
+  for (const asset of assets) expect((await fetch(asset)).status, asset.href).toBe(200);
+  const { body } = await through().get('//openapi.json').expect(200);
+  expect(body.servers).toMatchObject([{ url: '/' }]); // "Try it out" calls whatever served the page
+  expect(body.components.securitySchemes.apiToken).toMatchObject({ in: 'header', name: 'X-API-Token' });
+});
+
+test('a replica cut from Redis is left out, the others serve, and it comes back by itself', async () => {
+  const [lost, ...rest] = fleet.members;
+  lost?.gate.cut();
+  await until(async () => (await balancer.up('strict')).length === 2);
+  expect(await balancer.up('strict')).toEqual(addressesOf(rest));
+  for (let i = 0; i < 12; i++) await through().post('/instances').send(registration({ instanceId: `rest-${i}` })).expect(201);
+
+  lost?.gate.mend();
+  await until(async () => (await balancer.up('strict')).length === 3);
+});
+
+test('a replica killed outright is left out', async () => {
+  const [, , killed] = fleet.members;
+  await killed?.replica.kill();
+  for (let i = 0; i < 12; i++) await through().get('/groups').expect(200); // refused connections are tried elsewhere
+  await until(async () => (await balancer.up('serving')).length === 2);
+  await killed?.start();
+  await until(async () => (await balancer.up('serving')).length === 3);
+});
+
+test('without any ready replica the balancer answers with a problem like the gateway’s', async () => {
+  await fleet.redis.kill();
+  await until(async () => (await balancer.up('serving')).length === 0);
+  expectProblem(await through().get('/instances'), 503, 'store_unavailable');
+  await fleet.redis.restart();
+  await until(async () => (await balancer.up('strict')).length === 3);
+  await through().get('/instances').expect(200);
+});
