@@ -1,5 +1,3 @@
-import type { Home } from './registry.js';
-
 /** Patterns a token is limited to: `*` stands for any run of characters. Absent means no limit. */
 export interface Scope {
   types?: string[];
@@ -21,5 +19,5 @@ function matches(pattern: string, value: string): boolean {
 const allows = (patterns: string[] | undefined, value: string) =>
   patterns === undefined || patterns.some((pattern) => matches(pattern, value));
 
-export const inScope = (scope: Scope | undefined, home: Home) =>
+export const inScope = (scope: Scope | undefined, home: { type: string; group: string }) =>
   scope === undefined || (allows(scope.types, home.type) && allows(scope.groups, home.group));
