@@ -1,6 +1,7 @@
 // `npx tsx bench/leases.ts`: 1,000 leases renewed at random phases, for two minutes, through a gateway that sweeps each
 // second. Nobody may be evicted, and no answer of discover may leave anybody out. Bounded by SECONDS.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from '../test/helpers/ports.js';
@@ -51,6 +52,7 @@ try {
   process.exitCode = expired + counts.refused + counts.short > 0 ? 1 : 0;
 } finally {
   gateway.kill();
+  await once(gateway, 'exit');
   raw.disconnect();
   await redis.stop();
 }

@@ -8,5 +8,9 @@
 -- @include grace
 -- @include event
 witness()
-if ARGV[3] == 'sweep' then redis.call('SET', SWEPT, int(now)) end
-return { int(now), redis.call('GET', GRACE) or '0', epoch(), head, redis.call('GET', SWEPT) or '0' }
+if ARGV[3] == 'sweep' then
+  redis.call('SET', SWEPT, int(now))
+else
+  redis.call('SET', SWEPT, int(now), 'NX') -- the silence of an emptied Redis begins now
+end
+return { int(now), redis.call('GET', GRACE) or '0', epoch(), head, redis.call('GET', SWEPT) }

@@ -11,6 +11,7 @@ import { heartbeatRoutes } from './http/heartbeats.js';
 import { instanceRoutes } from './http/instances.js';
 import { countHeartbeats, installMetrics, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
+import { createForwardedWarning } from './http/observed.js';
 import { installOpenapi } from './http/openapi.js';
 import { operationRoutes } from './http/operations.js';
 import { createRequestIds, installRequestLog } from './http/request-log.js';
@@ -85,7 +86,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await installOpenapi(app);
   installMetrics(app, metrics, options.metricsPublic ?? false);
 
-  await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, prober: options.prober });
+  await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, prober: options.prober, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: countHeartbeats(metrics) });
   await app.register(operationRoutes, { prefix: '/sd/v1' });
   await app.register(healthRoutes, { draining, storeReachable: options.storeReachable });

@@ -148,9 +148,12 @@ async function listen(app: FastifyInstance, { host, port, portFixed }: Config): 
       return await app.listen({ host, port: tried });
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && !portFixed && tried < port + PORTS_TO_TRY) continue;
+      if (code === 'EADDRINUSE' && !portFixed && tried < port + PORTS_TO_TRY) {
+        process.stderr.write(`port ${tried} is taken, trying ${tried + 1}\n`);
+        continue;
+      }
       if (code === 'EADDRINUSE') throw new Error(`port ${tried} of ${host} is in use: stop what listens there, or set PORT`, { cause: error });
-      if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new Error(`cannot listen on ${host}:${tried} (${code}): set HOST and PORT`, { cause: error });
+      if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') throw new Error(`cannot listen on ${host}:${tried} (${code}): set HOST and PORT`, { cause: error });
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { type Instance, STATUSES } from './instance.js';
-import { GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, Revision, TypeName } from './names.js';
+import { AFTER_PATTERN, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, patternRules, Revision, TypeName } from './names.js';
 
 export const MAX_LIMIT = 10_000;
 export const DEFAULT_LIMIT = 1000;
@@ -29,6 +29,8 @@ export const RegisterReply = Type.Object(
 
 const STATUS_LIST = `^(${STATUSES.join('|')})(,(${STATUSES.join('|')}))*$`;
 
+patternRules[STATUS_LIST] = `must be some of ${STATUSES.join(', ')}, separated by commas`;
+
 export const DiscoverQuery = Type.Object(
   {
     type: Type.Optional(TypeName),
@@ -41,7 +43,7 @@ export const DiscoverQuery = Type.Object(
     ),
     after: Type.Optional(
       Type.String({
-        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62}){2}$',
+        pattern: AFTER_PATTERN,
         description: 'The `next` of the page before',
       }),
     ),

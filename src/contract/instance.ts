@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox';
-import { GroupName, Incarnation, InstanceId, LABEL_KEY_PATTERN, Timestamp, TypeName } from './names.js';
+import { GroupName, Incarnation, InstanceId, LABEL_KEY_PATTERN, NAME_PATTERN, PATH_PATTERN, PROTOCOL_PATTERN, Timestamp, TypeName } from './names.js';
 
 export const STATUSES = ['initializing', 'ready', 'shutting_down', 'error'] as const;
 export const MAX_LABELS = 32;
@@ -21,8 +21,8 @@ const Hostname = Type.String({
 const Address = (description: string, example: string) =>
   Type.String({ format: 'ip', maxLength: 45, description, examples: [example] });
 const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535, examples: [7777] });
-const Protocol = Type.String({ pattern: '^[a-z][a-z0-9+.-]{0,15}$', default: 'tcp', examples: ['udp'] });
-const PortName = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', examples: ['game'] });
+const Protocol = Type.String({ pattern: PROTOCOL_PATTERN, default: 'tcp', examples: ['udp'] });
+const PortName = Type.String({ pattern: NAME_PATTERN, examples: ['game'] });
 
 const Port = Type.Object(
   { port: PortNumber, name: Type.Optional(PortName), protocol: Protocol },
@@ -80,7 +80,7 @@ const Check = Type.Object(
   {
     protocol: Type.Enum(['tcp', 'http', 'grpc'], { examples: ['tcp'] }),
     port: PortNumber,
-    path: Type.Optional(Type.String({ pattern: '^/[!-~]*$', maxLength: 512, examples: ['/healthz'] })),
+    path: Type.Optional(Type.String({ pattern: PATH_PATTERN, maxLength: 512, examples: ['/healthz'] })),
     intervalMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 3_600_000, examples: [10_000] })),
     timeoutMs: Type.Optional(Type.Integer({ minimum: 50, maximum: 60_000, examples: [1000] })),
   },

@@ -5,6 +5,20 @@ export const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
 /** A label's key: a name that may also hold slashes, as in `app.example.com/tier`. */
 export const LABEL_KEY_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$';
 
+export const AFTER_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62}){2}$';
+export const PROTOCOL_PATTERN = '^[a-z][a-z0-9+.-]{0,15}$';
+export const PATH_PATTERN = '^/[!-~]*$';
+
+const NAME_RULE = 'must be 1 to 63 letters, digits, dots, underscores or hyphens, the first a letter or digit';
+/** What the patterns of the schemas mean, in words. */
+export const patternRules: Record<string, string> = {
+  [NAME_PATTERN]: NAME_RULE,
+  [LABEL_KEY_PATTERN]: `${NAME_RULE}, or slashes`,
+  [AFTER_PATTERN]: 'must be the `next` of the page before',
+  [PROTOCOL_PATTERN]: 'must be a protocol in lower case, such as tcp or udp, of at most 16 letters, digits, + . -',
+  [PATH_PATTERN]: 'must be a path that begins with a slash, without spaces',
+};
+
 export const Name = (description: string, example: string) =>
   Type.String({ pattern: NAME_PATTERN, description, examples: [example] });
 

@@ -14,7 +14,7 @@ export function installBodyParsing(app: FastifyInstance) {
   app.addContentTypeParser(JSON_TYPES, { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     if (body.length === 0) done(null, undefined);
     else if (!isUtf8(body)) done(new RegistryError('invalid_request', 'the body is not UTF-8 (RFC 8259 section 8.1)'));
-    else void parse(request, body.toString(), done);
+    else void parse(request, body.toString(), (error, value) => done(error && notJson(body.toString(), error), value));
   });
   app.addHook('onRequest', (request, _reply, done) => {
     const encoding = request.headers['content-encoding'];
@@ -26,4 +26,16 @@ export function installBodyParsing(app: FastifyInstance) {
     if (body.length === 0) done(null, undefined);
     else done(new RegistryError('unsupported_media_type', 'send Content-Type: application/json'));
   });
+}
+
+/** Where the parser stopped. Only the number: its message would repeat the body. */
+function notJson(body: string, error: Error): Error {
+  try {
+    JSON.parse(body);
+    return error; // JSON, but with a key that poisons prototypes
+  } catch (failure) {
+    const [, position] = /position (\d+)/.exec((failure as Error).message) ?? [];
+    const where = position === undefined ? 'it ends too early' : `see position ${position}`;
+    return new RegistryError('invalid_request', `the body is not JSON: ${where}`);
+  }
 }

@@ -1,57 +1,11 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { FieldError, Problem, ProblemCode } from '../contract/index.js';
+import type { ProblemCode } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
+import { problemOf, PROBLEM_TYPE, statusOf, type Refusal } from './problems.js';
 import { fieldErrors } from './validation.js';
 
-/** The one table from codes to statuses and titles. */
-const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
-  invalid_request: { status: 400, title: 'Invalid request' },
-  unauthorized: { status: 401, title: 'Token missing or unknown' },
-  forbidden: { status: 403, title: 'Not allowed for this token' },
-  instance_not_found: { status: 404, title: 'Instance not found' },
-  route_not_found: { status: 404, title: 'No such route' },
-  method_not_allowed: { status: 405, title: 'Method not allowed' },
-  stale_incarnation: { status: 409, title: 'Another process owns this id' },
-  payload_too_large: { status: 413, title: 'Request too large' },
-  unsupported_media_type: { status: 415, title: 'Unsupported media type' },
-  rate_limited: { status: 429, title: 'Too many requests' },
-  store_unavailable: { status: 503, title: 'Registry store unavailable' },
-  overloaded: { status: 503, title: 'Overloaded' },
-  draining: { status: 503, title: 'Shutting down' },
-  lock_held: { status: 409, title: 'Lock held' },
-  lock_lost: { status: 404, title: 'Lock lost' },
-  internal: { status: 500, title: 'Internal error' },
-};
-
-export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 const RETRY_AFTER_SECONDS = 1;
-
-interface Refusal {
-  code: ProblemCode;
-  detail: string;
-  /** Where a status says more than the code's own, such as 408 or 431. */
-  status?: number;
-  errors?: FieldError[];
-  instanceId?: string;
-  incarnation?: string;
-}
-
-export function problemOf(refusal: Refusal, requestId: string): Problem {
-  const { code, detail, errors, instanceId, incarnation } = refusal;
-  const { status, title } = PROBLEMS[code];
-  return {
-    type: `urn:rollcall:problem:${code}`,
-    title,
-    status: refusal.status ?? status,
-    detail,
-    code,
-    requestId,
-    ...(errors && { errors }),
-    ...(instanceId !== undefined && { instanceId }),
-    ...(incarnation !== undefined && { incarnation }),
-  };
-}
 
 /** Problems are few and small: they skip the response schemas, so that no schema can spoil one. */
 export function sendProblem(reply: FastifyReply, refusal: Refusal) {
@@ -65,15 +19,15 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal) {
 
 export function installErrorHandling(app: FastifyInstance) {
   app.setErrorHandler((error: FastifyError | RegistryError, request, reply) => {
-    const refusal = refusalOf(error);
+    const refusal = refusalOf(error, request);
     logRefusal(error, refusal, request);
     return sendProblem(reply, refusal);
   });
 }
 
 /** What Fastify refuses before a route is chosen: a URL that does not decode. */
-export function onFrameworkError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply) {
-  return sendProblem(reply, refusalOf(error));
+export function onFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  return sendProblem(reply, refusalOf(error, request));
 }
 
 const PARSER_REFUSALS: Record<string, { status: number; line: string; code: ProblemCode; detail: string }> = {
@@ -92,7 +46,6 @@ export function onClientError(error: NodeJS.ErrnoException, socket: Socket) {
 }
 
 const FRAMEWORK_REFUSALS: Record<string, Refusal> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'payload_too_large', detail: 'the body is larger than this route takes' },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'send Content-Type: application/json' },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: { code: 'invalid_request', detail: 'the body is not as long as Content-Length says' },
   FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'the body is not JSON' },
@@ -101,7 +54,7 @@ const FRAMEWORK_REFUSALS: Record<string, Refusal> = {
 };
 
 /** Any error as an answer. What is not known to be the caller's doing is `internal`, and says nothing of the inside. */
-function refusalOf(error: FastifyError | RegistryError): Refusal {
+function refusalOf(error: FastifyError | RegistryError, request: FastifyRequest): Refusal {
   if (error instanceof RegistryError) {
     const { errors, instanceId, incarnation } = error.details;
     return { code: error.code, detail: error.message, ...(errors && { errors }), ...(instanceId !== undefined && { instanceId }), ...(incarnation !== undefined && { incarnation }) };
@@ -109,6 +62,9 @@ function refusalOf(error: FastifyError | RegistryError): Refusal {
   if (error.validation) {
     const errors = fieldErrors(error.validation, error.validationContext);
     return { code: 'invalid_request', detail: errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; '), errors };
+  }
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return { code: 'payload_too_large', detail: `the body is larger than the ${request.routeOptions.bodyLimit} bytes that this route takes` };
   }
   const known = FRAMEWORK_REFUSALS[error.code];
   if (known) return known;
@@ -133,9 +89,10 @@ function mayLog(code: ProblemCode): { leftOut?: number } | undefined {
   return last?.leftOut ? { leftOut: last.leftOut } : {};
 }
 
-function logRefusal(error: Error, { code, status = PROBLEMS[code].status }: Refusal, request: FastifyRequest) {
+function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Refusal, request: FastifyRequest) {
   const { log } = request.server;
-  const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name };
+  const instanceId = (request.params as { id?: string } | undefined)?.id;
+  const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name, instanceId };
   if (code === 'internal') return log.error({ ...about, err: error }, 'request failed');
   const read = request.method === 'GET' || request.method === 'HEAD';
   if (read && status < 500) return log.debug(about, 'read refused');
@@ -143,5 +100,5 @@ function logRefusal(error: Error, { code, status = PROBLEMS[code].status }: Refu
   if (!more) return;
   const line = { ...about, ...more };
   if (status >= 500) log.warn({ ...line, cause: (error.cause as Error | undefined)?.message }, 'request refused');
-  else log.info(line, 'write refused');
+  else log.info({ ...line, detail }, 'write refused');
 }

@@ -38,7 +38,7 @@ const readyzRoute = {
       { require: Type.Optional(Type.Enum(['redis'], { description: 'Also insist on Redis', examples: ['redis'] })) },
       { additionalProperties: false },
     ),
-    response: { 200: status('Ready', 'ready'), 503: problem('`draining`, or `store_unavailable`: Redis is away', retryAfter) },
+    response: { 200: status('Ready', 'ready'), 503: problem('store_unavailable', 'Redis does not answer; or `draining`: this replica is shutting down', retryAfter) },
   },
 } as const;
 

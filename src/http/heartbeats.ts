@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, InstanceParams } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { heartbeatIntervalMs } from '../registry/lease.js';
-import type { BeatResult } from '../registry/registry.js';
+import type { Beat, BeatResult, Registry } from '../registry/registry.js';
 import { forbiddenInstance, notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { laterRevision } from '../registry/revision.js';
 import { bodyProblems, commonProblems, jsonReply, noQuery, notFoundProblem, ref, staleProblem } from './schemas.js';
@@ -53,18 +53,26 @@ const batchRoute = {
 
 /** `/sd/v1/…/heartbeat` and `/sd/v1/heartbeats`. */
 export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions> = (app, { heartbeatIntervalMs: configuredMs, observe }, done) => {
+  const beat = async (registry: Registry, beats: Beat[]) => {
+    try {
+      const results = await registry.heartbeat(beats);
+      for (const { status } of results) observe(status);
+      return results;
+    } catch (error) {
+      for (const _ of beats) observe(503); // an outage must show in the metric that people watch
+      throw error;
+    }
+  };
   const nextMs = (ttlMs: number) => heartbeatIntervalMs(ttlMs, configuredMs);
 
   app.post('/instances/:id/heartbeat', heartbeatRoute, async (request) => {
-    const [result] = (await request.registry.heartbeat([{ ...request.body, instanceId: request.params.id }])) as [BeatResult];
-    observe(result.status);
+    const [result] = (await beat(request.registry, [{ ...request.body, instanceId: request.params.id }])) as [BeatResult];
     if (result.status !== 200) throw refusalOf(request.params.id, result);
     return { nextHeartbeatMs: nextMs(result.ttlMs), expiresAt: isoOf(result.expiresAtMs), revision: result.revision };
   });
 
   app.post('/heartbeats', batchRoute, async (request) => {
-    const results = await request.registry.heartbeat(request.body);
-    for (const { status } of results) observe(status);
+    const results = await beat(request.registry, request.body);
     const renewed = results.filter((result) => result.status === 200);
     return {
       results: results.map((result, i) => ({
@@ -89,7 +97,7 @@ function isoOf(ms: number): string {
 function refusalOf(id: string, result: Exclude<BeatResult, { status: 200 }>): RegistryError {
   switch (result.status) {
     case 404:
-      return notFound(id);
+      return notFound(id, ': register it again');
     case 409:
       return stale(id);
     case 400:

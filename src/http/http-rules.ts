@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
-import { problemOf, PROBLEM_TYPE } from './errors.js';
+import { problemOf, PROBLEM_TYPE } from './problems.js';
 
 function countHosts({ rawHeaders }: IncomingMessage): number {
   let hosts = 0;

@@ -1,4 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
 import {
   DiscoverQuery, DiscoverReply, Instance, InstanceParams, InstancePatch, RegisterReply, Registration, RemoveQuery,
 } from '../contract/index.js';
@@ -16,6 +17,7 @@ export interface InstanceRouteOptions {
   lease: LeaseLimits;
   heartbeatIntervalMs: number;
   prober: Prober;
+  warnOfForwarded: (request: FastifyRequest) => void;
 }
 
 const registerRoute = {
@@ -99,6 +101,7 @@ const removeRoute = {
 /** `/sd/v1/instances`: register, discover, look at, change, remove. */
 export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, options, done) => {
   app.post('/instances', registerRoute, async (request, reply) => {
+    options.warnOfForwarded(request);
     const ip = observedIp(request);
     const registration = completeRegistration(request.body, options.lease, ip);
     const { instanceId, incarnation, ttlSeconds } = registration;

@@ -1,8 +1,9 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import {
   DiscoverReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
-  Problem, RegisterReply, Registration,
+  Problem, RegisterReply, Registration, type ProblemCode,
 } from '../contract/index.js';
+import { problemOf } from './problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [
@@ -26,9 +27,12 @@ export const jsonReply = (schema: TSchema, description: string, headers?: Header
 export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
 export const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
 
-export const problem = (description: string, headers?: Headers) => ({
-  description,
-  content: { 'application/problem+json': { schema: ref(Problem) } },
+const PROBLEM_MEDIA = 'application/problem+json';
+
+/** A refusal in the document, with the example that its code makes. */
+export const problem = (code: ProblemCode, detail: string, headers?: Headers) => ({
+  description: `\`${code}\`: ${detail}`,
+  content: { [PROBLEM_MEDIA]: { schema: ref(Problem), example: problemOf({ code, detail }, 'b3k9-1f') } },
   ...(headers && { headers }),
 });
 
@@ -37,23 +41,23 @@ export const noQuery = Type.Object({}, { additionalProperties: false });
 
 /** What any route behind a token may answer. */
 export const commonProblems = {
-  400: problem('`invalid_request`: `errors` names each field and what was expected'),
-  401: problem('`unauthorized`: no valid token', {
+  400: problem('invalid_request', '/hostname is required; `errors` names each field and what was expected'),
+  401: problem('unauthorized', 'no valid token', {
     'WWW-Authenticate': { type: 'string', description: 'How to authenticate' },
   }),
-  403: problem('`forbidden`: the token lacks the verb, or the type or group'),
-  429: problem('`rate_limited`', retryAfter),
-  503: problem('`store_unavailable`: Redis did not answer in time. A write may have happened: repeat it, it is idempotent', retryAfter),
+  403: problem('forbidden', 'the token lacks the verb, or the type or group'),
+  429: problem('rate_limited', 'more requests a second than this token may send', retryAfter),
+  503: problem('store_unavailable', 'Redis did not answer in time. A write may have happened: repeat it, it is idempotent', retryAfter),
 };
 
 /** What a route with a body may answer besides. */
 export const bodyProblems = {
-  413: problem('`payload_too_large`'),
-  415: problem('`unsupported_media_type`: send JSON'),
+  413: problem('payload_too_large', 'the body is larger than this route takes'),
+  415: problem('unsupported_media_type', 'send Content-Type: application/json'),
 };
 
-export const notFoundProblem = { 404: problem('`instance_not_found`: unknown, or its lease has ended') };
-export const staleProblem = { 409: problem('`stale_incarnation`: another process owns the id') };
+export const notFoundProblem = { 404: problem('instance_not_found', 'unknown, or its lease has ended') };
+export const staleProblem = { 409: problem('stale_incarnation', 'another process owns the id') };
 
 export const noContent = (description: string, headers?: Headers) => ({
   ...Type.Null({ description }),

@@ -10,11 +10,14 @@ export interface Token {
   /** Stands in the events and logs that this token causes. */
   name: string;
   sha256: Buffer;
+  /** Short enough to be guessed. */
+  weak?: boolean;
   verbs: Set<TokenVerb>;
   scope?: Scope;
 }
 
 const digest = (secret: string) => hash('sha256', secret, 'buffer');
+const isWeak = (secret: string) => secret.length < 16;
 const PRINTABLE = /^[!-~]{1,512}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const PATTERN = /^[A-Za-z0-9._*-]{1,63}$/;
@@ -24,7 +27,7 @@ export function tokensFromList(text: string): Token[] {
   return text.split(',').map((secret, i) => {
     const trimmed = secret.trim();
     if (!PRINTABLE.test(trimmed)) throw new Error(`must be a comma-separated list of printable tokens without spaces; number ${i + 1} is not`);
-    return { name: `token-${i + 1}`, sha256: digest(trimmed), verbs: new Set(TOKEN_VERBS) };
+    return { name: `token-${i + 1}`, sha256: digest(trimmed), weak: isWeak(trimmed), verbs: new Set(TOKEN_VERBS) };
   });
 }
 
@@ -39,7 +42,7 @@ export function parseTokens(text: string): Token[] {
   } catch {
     throw new Error('is not JSON'); // the parser's own message would quote a part of the file
   }
-  if (!Array.isArray(entries) || entries.length === 0) throw new Error('must hold an array of { name, token or sha256, verbs, types?, groups? }');
+  if (!Array.isArray(entries) || entries.length === 0) throw new Error('must hold an array of at least one { name, token or sha256, verbs, types?, groups? }');
   const tokens = entries.map(parseToken);
   const names = tokens.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -69,6 +72,7 @@ function parseToken(entry: unknown, i: number): Token {
   return {
     name,
     sha256: typeof token === 'string' ? digest(token) : Buffer.from(sha256 as string, 'hex'),
+    weak: typeof token === 'string' && isWeak(token),
     verbs: new Set(verbs),
     ...((types ?? groups) && { scope: { ...(types && { types }), ...(groups && { groups }) } }),
   };
@@ -87,6 +91,7 @@ export class TokenStore {
     private readonly file?: string,
     private readonly log?: Logger,
   ) {
+    this.#warnOfWeak(fixed);
     if (file === undefined) return;
     this.#reread();
     this.#timer = setInterval(() => this.#reread(), REREAD_MS).unref();
@@ -105,6 +110,11 @@ export class TokenStore {
     clearInterval(this.#timer);
   }
 
+  #warnOfWeak(tokens: Token[]) {
+    const names = tokens.filter(({ weak }) => weak).map(({ name }) => name);
+    if (names.length > 0) this.log?.warn({ tokens: names }, 'tokens of fewer than 16 characters can be guessed: use openssl rand -hex 24');
+  }
+
   /** A file that cannot be used leaves the tokens as they were: a half-written one must not lock everybody out. */
   #reread() {
     const file = this.file as string;
@@ -115,9 +125,10 @@ export class TokenStore {
       this.#fromFile = parseTokens(readFileSync(file, 'utf8'));
       this.#seen = state;
       this.log?.info({ tokens: this.#fromFile.map(({ name }) => name) }, 'tokens read');
+      this.#warnOfWeak(this.#fromFile);
     } catch (error) {
       const state = (error as Error).message;
-      if (state !== this.#seen) this.log?.error({ err: { message: state } }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
+      if (state !== this.#seen) this.log?.error({ error: state }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
       this.#seen = state;
     }
   }

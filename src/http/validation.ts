@@ -1,6 +1,6 @@
 import { Ajv, type Options } from 'ajv';
 import type { FastifyInstance, FastifySchema, FastifySchemaValidationError } from 'fastify';
-import { formatRules, formats, LABEL_KEY_PATTERN, NAME_PATTERN, type FieldError } from '../contract/index.js';
+import { formatRules, formats, patternRules, type FieldError } from '../contract/index.js';
 import { sharedSchemas } from './schemas.js';
 
 /** Containers within a value, itself included. */
@@ -12,8 +12,11 @@ function depthOf(value: unknown, limit: number): number {
   return 1 + deepest;
 }
 
+/** Deeper than the schema allows, and refused as such: JSON.stringify would run out of stack on it. */
+const MAX_STRINGIFIED_DEPTH = 64;
+
 function createAjv(options: Options): Ajv {
-  const ajv = new Ajv({ allErrors: false, removeAdditional: false, useDefaults: true, strict: false, ...options });
+  const ajv = new Ajv({ allErrors: true, removeAdditional: false, useDefaults: true, strict: false, ...options });
   ajv.addKeyword({
     keyword: 'x-max-depth',
     type: 'object',
@@ -23,7 +26,7 @@ function createAjv(options: Options): Ajv {
   ajv.addKeyword({
     keyword: 'x-max-bytes',
     type: 'object',
-    validate: (max: number, value: object) => Buffer.byteLength(JSON.stringify(value)) <= max,
+    validate: (max: number, value: object) => depthOf(value, MAX_STRINGIFIED_DEPTH) > MAX_STRINGIFIED_DEPTH || Buffer.byteLength(JSON.stringify(value)) <= max,
     errors: false,
   });
   for (const [name, validate] of Object.entries(formats)) ajv.addFormat(name, validate);
@@ -41,21 +44,30 @@ export function installValidation(app: FastifyInstance) {
   app.setValidatorCompiler<FastifySchema>(({ schema, httpPart }) => (httpPart === 'body' ? strict : reading).compile(schema));
 }
 
-const NAME_RULE = 'must be 1 to 63 letters, digits, dots, underscores or hyphens, the first a letter or digit';
-const PATTERN_RULES: Record<string, string> = {
-  [NAME_PATTERN]: NAME_RULE,
-  [LABEL_KEY_PATTERN]: `${NAME_RULE}, or slashes`,
-};
+const MAX_ERRORS = 20;
 
-/** Each failed rule with the place it failed at and, where the schema can tell, what would be right. */
+const within = (path: string, outer: string) => path === outer || path.startsWith(`${outer}/`);
+
+/**
+ * Every failed rule with the place it failed at and, where the schema can tell, what would be right. A union reports the
+ * failures of each branch and then its own: the branch that got deepest knows best, and one that refused the value itself
+ * knows more than one that wanted another type.
+ */
 export function fieldErrors(failures: FastifySchemaValidationError[], context = 'body'): FieldError[] {
-  // A union reports the failure of each branch and then of itself. The branch that got deepest knows best, and one that
-  // refused the value itself knows more than one that wanted another type.
-  const own = failures.filter(({ keyword }) => keyword !== 'anyOf');
-  const deepest = Math.max(...own.map(({ instancePath }) => instancePath.length));
-  const near = own.filter(({ instancePath }) => instancePath.length === deepest);
+  const unions = failures.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath);
+  const branches = failures.filter(({ keyword }) => keyword !== 'anyOf');
+  const told = branches.filter(({ instancePath }) => !unions.some((union) => within(instancePath, union)));
+  for (const union of unions.filter((path) => !unions.some((outer) => outer !== path && within(path, outer)))) {
+    told.push(...bestOf(branches.filter(({ instancePath }) => within(instancePath, union))));
+  }
+  return told.slice(0, MAX_ERRORS).map((failure) => ({ pointer: pointerOf(failure, context), detail: ruleOf(failure, context) }));
+}
+
+function bestOf(failures: FastifySchemaValidationError[]) {
+  const deepest = Math.max(...failures.map(({ instancePath }) => instancePath.length));
+  const near = failures.filter(({ instancePath }) => instancePath.length === deepest);
   const precise = near.filter(({ keyword }) => keyword !== 'type');
-  return (precise.length > 0 ? precise : near).map((failure) => ({ pointer: pointerOf(failure, context), detail: ruleOf(failure) }));
+  return precise.length > 0 ? precise : near;
 }
 
 const parameter = (value: unknown) => (typeof value === 'string' ? value : '');
@@ -68,18 +80,22 @@ function pointerOf({ instancePath, keyword, params }: FastifySchemaValidationErr
   return path;
 }
 
-function ruleOf({ keyword, params, message = 'is not valid' }: FastifySchemaValidationError): string {
+function ruleOf({ keyword, params, message = 'is not valid' }: FastifySchemaValidationError, context: string): string {
   switch (keyword) {
     case 'required':
       return 'is required';
     case 'additionalProperties':
-      return 'is not a known field';
+      return context === 'querystring' ? 'is not a known parameter' : 'is not a known field';
+    case 'minProperties':
+      return 'must name at least one field';
     case 'enum':
       return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`;
     case 'format':
       return formatRules[parameter(params.format) as keyof typeof formatRules] ?? message;
     case 'pattern':
-      return PATTERN_RULES[parameter(params.pattern)] ?? message;
+      return patternRules[parameter(params.pattern)] ?? message;
+    case 'type':
+      return context === 'querystring' ? `${message.replace('boolean', 'true or false')}, given once` : message;
     case 'x-max-depth':
       return 'is nested more than 8 deep';
     case 'x-max-bytes':

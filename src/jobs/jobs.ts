@@ -8,6 +8,7 @@ const UPSERT_MS = 2000;
 /** Longer than the queue needs to run a killed worker's tick again, so this stays out of its way. */
 const DEAD_MAN_MS = 12_000;
 const CLOSE_WITHIN_MS = 3000;
+const ERROR_LINE_MS = 10_000;
 const QUEUE = 'sweep';
 const SCHEDULER = 'sweep';
 
@@ -30,8 +31,8 @@ export interface JobsOptions {
  * least once, not once: what `tick` does must be safe to repeat.
  */
 export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log }: JobsOptions) {
-  // The same trouble comes from the queue, the worker and the connection, many times a second: one line a second is enough.
-  const onError = throttled((error: Error) => log.warn({ err: { message: error.message } }, 'jobs: trouble with redis'), 1000);
+  // The same trouble comes from the queue, the worker and the connection, many times a second: now and then a line is enough.
+  const onError = throttled((error: Error) => log.warn({ error: error.message }, 'jobs: trouble with redis'), ERROR_LINE_MS);
   const queue = new Queue(QUEUE, { connection, prefix, skipMetasUpdate: true });
   const worker = new Worker(QUEUE, async () => tick(), {
     connection,
@@ -43,7 +44,7 @@ export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log 
   });
   queue.on('error', onError);
   worker.on('error', onError);
-  worker.on('failed', (_job, error) => log.warn({ err: { message: error.message } }, 'sweep failed'));
+  worker.on('failed', (_job, error) => log.warn({ error: error.message }, 'sweep failed'));
 
   // A flushed Redis loses the scheduler and says nothing, so it is written again and again; equal writes change nothing.
   const upsert = () => void queue.upsertJobScheduler(SCHEDULER, { every: everyMs }, TEMPLATE).catch(onError);

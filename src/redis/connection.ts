@@ -47,16 +47,17 @@ export function createConnection(role: Role, config: ConnectionConfig, log: Logg
   const { target } = config;
   const options = optionsFor(role, config);
   const connection = open(target, options);
-  let lost = false;
+  let connected = false; // a start that fails is told by open-store.ts
   const onLost = (message: string) => {
-    if (!lost) log.error({ err: { message }, role }, 'redis connection lost');
-    lost = true;
+    if (connected) log.error({ error: message, role }, 'redis connection lost');
+    connected = false;
   };
   connection.on('error', (error: Error) => onLost(error.message));
   connection.on('reconnecting', () => onLost('closed by the other side')); // a clean close is no error
+  let before = false;
   connection.on('ready', () => {
-    if (lost) log.info({ role }, 'redis connection back');
-    lost = false;
+    if (before) log.info({ role }, 'redis connection back');
+    before = connected = true;
   });
   return connection;
 }

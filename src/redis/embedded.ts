@@ -21,9 +21,9 @@ const STOP_TIMEOUT_MS = 2000;
 
 /**
  * Runs the child and ends it when our end of its standard input closes, which also happens when this process is killed:
- * a kill -9 leaves no Redis behind. (Job control is off in `sh -c`, so background jobs read from fd 3, not from 0.)
+ * a kill -9 leaves no Redis behind, nor its folder ($0). (Job control is off in `sh -c`, so background jobs read from fd 3, not from 0.)
  */
-const LEASHED = 'exec 3<&0; "$@" & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child"';
+const LEASHED = 'exec 3<&0; "$@" & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child"; rmdir "$0"';
 
 const loopback = (port: number): RedisTarget => ({ kind: 'single', nodes: [{ host: '127.0.0.1', port }], db: 0, tls: false });
 
@@ -53,7 +53,7 @@ async function startServer(engine: (typeof ENGINES)[number]): Promise<Embedded> 
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), 'rollcall-redis-'));
   const command = [engine, '--bind', '127.0.0.1', '--port', String(port), '--dir', dir, '--save', '', '--appendonly', 'no'];
-  const child = spawn('sh', ['-c', LEASHED, 'sh', ...command], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  const child = spawn('sh', ['-c', LEASHED, dir, ...command], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await new Promise<void>((resolve, reject) => {
     const giveUp = setTimeout(() => reject(new Error(`${engine} did not start within ${START_TIMEOUT_MS} ms`)), START_TIMEOUT_MS);

@@ -70,7 +70,7 @@ export class RedisMaintenance implements Maintenance {
         if (await this.#adopt(home, id)) adopted.push(`${home}:${id}`);
       } catch (error) {
         if (!isReplyError(error)) throw error;
-        this.log.warn({ home, instanceId: id, err: { message: error.message } }, 'hand-written instance not adopted');
+        this.log.warn({ home, instanceId: id, error: error.message }, 'hand-written instance not adopted');
       }
     }
     return { removed, adopted };

@@ -1,8 +1,8 @@
 import { invalidField, RegistryError } from './errors.js';
 import type { Home } from './registry.js';
 
-export const notFound = (id: string) =>
-  new RegistryError('instance_not_found', `no live instance '${id}' here: register it again`);
+export const notFound = (id: string, advice = '') =>
+  new RegistryError('instance_not_found', `no live instance '${id}' here${advice}`);
 
 export const stale = (id: string) =>
   new RegistryError('stale_incarnation', `another process owns '${id}' now: do not register it again`);
