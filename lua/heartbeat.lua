@@ -16,7 +16,7 @@ local nowIso = iso(now)
 
 local stampsOf = {} -- by ttl: beats of one call share their time, and most of them their ttl
 local function stamps_of(ttl)
-  stampsOf[ttl] = stampsOf[ttl] or { iso = iso(now + ttl), ends = int(now + ttl), ttl = int(ttl), kept = int(3 * ttl) }
+  stampsOf[ttl] = stampsOf[ttl] or { iso = iso(now + ttl), ends = int(now + ttl), ttl = int(ttl), kept = kept_ms(ttl) }
   return stampsOf[ttl]
 end
 

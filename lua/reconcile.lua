@@ -1,18 +1,24 @@
 #!lua flags=allow-oom
--- Compares members of one group's Set with the leases. A ghost (neither face nor lease) and an id that the registry
--- keeps elsewhere leave the Set; a hand-written face with a TTL is named to the caller, who validates and adopts it.
--- ARGV[3] '<type>:<group>'; ARGV[4..] ids, at most 200
+-- Brings one group's Set in line with the leases. A ghost (neither face nor lease) and an id that the registry keeps
+-- elsewhere leave the Set; a leased one that is missing joins it; a record of this group whose lease was lost gets one
+-- anew; a hand-written face with a TTL is named to the caller, who validates and adopts it.
+-- ARGV[3] '<type>:<group>'; ARGV[4..] ids, at most 200: members of the Set, or of the leases
 -- Reply { removed count, id to adopt, … }
 -- Events none
 -- @include keys
+-- @include clock
+-- @include record
 local home = ARGV[3]
 local removed, reply = 0, {}
 for i = 4, #ARGV do
   local id = ARGV[i]
-  if not redis.call('ZSCORE', LEASES, home .. ':' .. id) then
-    local elsewhere = redis.call('EXISTS', RECORD .. id) == 1
-    local face = redis.call('EXISTS', FACE .. id) == 1
-    if not face or elsewhere then
+  if redis.call('ZSCORE', LEASES, home .. ':' .. id) then
+    join_group(home, id)
+  else
+    local record, known = read_record(id)
+    if known and home_of(record) == home then
+      redis.call('ZADD', LEASES, int(now + ttl_of(record)), home .. ':' .. id)
+    elseif known or redis.call('EXISTS', FACE .. id) == 0 then
       removed = removed + redis.call('SREM', MEMBERS .. home, id)
     elseif redis.call('PTTL', FACE .. id) > 0 then
       reply[#reply + 1] = id

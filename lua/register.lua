@@ -66,7 +66,7 @@ local function register(first, last)
   local changed = not same or differs(given, old, ttl)
   local record = {
     'instanceId', id, 'type', kind, 'group', group, 'incarnation', incarnation, 'ttlSeconds', int(ttl / 1000),
-    'registeredAt', same and old.registeredAt or nowIso, 'updatedAt', changed and nowIso or old.updatedAt,
+    'registeredAt', same and old.registeredAt or nowIso, 'updatedAt', changed and nowIso or old.updatedAt or nowIso,
     'lastHeartbeat', nowIso, 'expiresAt', iso(now + ttl),
   }
   for i = first + 8, last do record[#record + 1] = ARGV[i] end
@@ -76,11 +76,13 @@ local function register(first, last)
     record[#record + 1] = value
   end
   keep('cordoned', old.cordoned) -- an operator's word outlives the process
-  if same then keep('health', old.health) end
+  if same then
+    keep('health', old.health)
+    if not given.performance then keep('performance', old.performance) end -- it rides the beats: a retry without it says nothing
+  end
 
-  redis.call('SADD', MEMBERS .. home, id) -- first: the one key here that somebody may have spoilt by hand
-  redis.call('SADD', GROUPS, home)
-  local revision = old.revision
+  join_group(home, id)
+  local revision = old.revision or epoch() .. '.0-0'
   if not known then
     revision = append('registered', mode, { 'by', by }, record)
   elseif not same then

@@ -11,8 +11,8 @@
 -- @include event
 witness()
 local rescored, reply = 0, {}
-for i = 3, #ARGV do
-  local member = ARGV[i]
+
+local function evict(member)
   local score = tonumber(redis.call('ZSCORE', LEASES, member) or '')
   if score and score <= now then
     local home, id = string.match(member, '^([^:]*:[^:]*):(.*)$')
@@ -27,10 +27,13 @@ for i = 3, #ARGV do
       forget(id, home, record)
       local kind, group = string.match(home, '^(.*):(.*)$')
       local last = mine and record or { instanceId = id, type = kind, group = group }
-      if id ~= '' then append('expired', 'lease', { 'deadline', iso(ends) }, flatten(last)) end
+      local livesElsewhere = record.type and not mine
+      if id ~= '' and not livesElsewhere then append('expired', 'lease', { 'deadline', iso(ends) }, flatten(last)) end
       reply[#reply + 1] = member
     end
   end
 end
+
+for i = 3, #ARGV do pcall(evict, ARGV[i]) end -- one that fails must not keep the others
 table.insert(reply, 1, rescored)
 return reply

@@ -33,6 +33,11 @@ test('there is a backends file for compose and one for known addresses', () => {
   expect(environments.sort()).toEqual(['haproxy.backends.compose.cfg', 'haproxy.backends.native.cfg']);
 });
 
+test('no sample replica has a port that a stray `npm start` may take: it takes the next free one from 3000', () => {
+  const ports = [...read('deploy/haproxy.backends.native.cfg').matchAll(/ server .*:(\d+)$/gm)].map(([, port]) => Number(port));
+  expect(ports).toEqual([4001, 4002, 4003, 4001, 4002, 4003]);
+});
+
 test('the image runs as a user without rights, in production, directly as process 1', () => {
   expect(stages.map((stage) => stage.value('FROM')?.split(' ')[0])).toEqual(stages.map(() => 'node:24-bookworm-slim'));
   expect(image?.value('USER')).toBe('node');

@@ -8,7 +8,9 @@ local function outage_seen()
 end
 
 local function witness()
-  if outage_seen() then redis.call('SET', GRACE, int(now)) end
+  local grace = tonumber(redis.call('GET', GRACE) or 0)
+  -- A grace that lies ahead comes from a clock that was set back since: it would keep everybody for as long.
+  if outage_seen() or grace > now then redis.call('SET', GRACE, int(now)) end
   redis.call('SET', ALIVE, int(now))
 end
 

@@ -20,7 +20,11 @@ end
 local function home_of(record) return record.type .. ':' .. record.group end
 local function ttl_of(record) return (tonumber(record.ttlSeconds) or 0) * 1000 end
 
--- The face lives as long as the lease; the record three times as long, so that a departure can be told with it.
+-- The face lives as long as the lease. The record is what a heartbeat after an outage renews and what a departure tells, so
+-- it must outlive any outage that grace forgives: its own end is only there to collect rubbish.
+local RECORD_KEPT_MS = 24 * 3600 * 1000
+local function kept_ms(ttl) return int(3 * ttl + RECORD_KEPT_MS) end
+
 local function write_face(id, flat, ttl)
   redis.call('DEL', FACE .. id)
   redis.call('HSET', FACE .. id, unpack(flat))
@@ -31,11 +35,21 @@ local function write_instance(id, flat, ttl)
   write_face(id, flat, ttl)
   redis.call('DEL', RECORD .. id)
   redis.call('HSET', RECORD .. id, unpack(flat))
-  redis.call('PEXPIRE', RECORD .. id, int(3 * ttl))
+  redis.call('PEXPIRE', RECORD .. id, kept_ms(ttl))
+end
+
+-- A Set that somebody replaced by hand is dropped: reconcile writes it anew from the leases.
+local function is_error(reply) return type(reply) == 'table' and reply.err ~= nil end
+local function join_group(home, id)
+  if is_error(redis.pcall('SADD', MEMBERS .. home, id)) then
+    redis.call('DEL', MEMBERS .. home)
+    redis.call('SADD', MEMBERS .. home, id)
+  end
+  redis.call('SADD', GROUPS, home)
 end
 
 local function leave_group(home, id)
-  redis.call('SREM', MEMBERS .. home, id)
+  if is_error(redis.pcall('SREM', MEMBERS .. home, id)) then redis.call('DEL', MEMBERS .. home) end
   if redis.call('SCARD', MEMBERS .. home) == 0 then redis.call('SREM', GROUPS, home) end
 end
 

@@ -25,7 +25,15 @@ const retryDelay = (attempt: number) => Math.min(50 * attempt, MAX_RETRY_DELAY_M
 function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
   const forRole: Options =
     role === 'commands'
-      ? { commandTimeout: COMMAND_TIMEOUT_MS, maxRetriesPerRequest: 1, enableOfflineQueue: false, socketTimeout: SILENT_SOCKET_MS }
+      ? {
+          commandTimeout: COMMAND_TIMEOUT_MS,
+          maxRetriesPerRequest: 1,
+          enableOfflineQueue: false,
+          socketTimeout: SILENT_SOCKET_MS,
+          // What was already answered 503 must not be sent again behind the caller's back: seconds later it would
+          // revive what was removed since, and remove what was registered.
+          autoResendUnfulfilledCommands: false,
+        }
       : { maxRetriesPerRequest: null };
   return {
     ...forRole,

@@ -13,6 +13,8 @@ import type { Turns } from './turns.js';
 
 /** Members one discover call looks at: a script blocks Redis while it runs. */
 const DISCOVER_STEP = 1000;
+/** A filter that nothing matches looks at everybody: one caller must not keep Redis busy for longer than this. */
+const DISCOVER_WITHIN_MS = 3000;
 
 export interface Store {
   connection: Connection;
@@ -64,15 +66,18 @@ export class RedisRegistry implements Registry {
   }
 
   async discover(query: Discovery): Promise<Discovered> {
+    const deadline = performance.now() + DISCOVER_WITHIN_MS;
     const instances: Instance[] = [];
     let after = query.after ?? '';
     do {
-      const missing = query.limit - instances.length;
-      const args = [query.type ?? '', query.group ?? '', after, Math.min(missing, DISCOVER_STEP)];
-      const [next, ...records] = (await this.#read('discover', args)) as [string, ...string[][]];
+      if (performance.now() > deadline) throw new RegistryError('overloaded', 'too much to look through: narrow the query by type and group');
+      const [next, ...records] = (await this.#read('discover', [query.type ?? '', query.group ?? '', after, DISCOVER_STEP])) as [string, ...string[][]];
       for (const flat of records) {
         const instance = decodeInstance(pairs(flat));
-        if (matches(query, instance)) instances.push(instance);
+        if (!matches(query, instance)) continue;
+        const last = instances.at(-1);
+        if (last && instances.length === query.limit) return { instances, next: `${homeKey(last)}:${last.instanceId}` };
+        instances.push(instance);
       }
       after = next;
     } while (after !== '' && instances.length < query.limit);

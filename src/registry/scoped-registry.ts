@@ -6,6 +6,7 @@ import { inScope, type Scope } from './scope.js';
 
 const ATTEMPTS = 3;
 const FORBIDDEN_BEAT: BeatResult = { status: 403, code: 'forbidden' };
+const UNKNOWN_BEAT: BeatResult = { status: 404, code: 'instance_not_found' };
 
 /**
  * A registry as a token with type and group patterns sees it. An instance's home is looked up first, and the verb itself
@@ -33,13 +34,15 @@ export class ScopedRegistry implements Registry {
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
     const homes = await this.registry.locate(beats.map((beat) => beat.instanceId));
-    const permitted = (home: Home | undefined) => !home || inScope(this.scope, home);
     const sent = beats.flatMap((beat, i) => {
       const home = homes[i];
-      return permitted(home) ? [home ? { ...beat, home } : beat] : [];
+      return home && inScope(this.scope, home) ? [{ ...beat, home }] : [];
     });
     const results = sent.length > 0 ? (await this.registry.heartbeat(sent)).values() : [].values();
-    return beats.map((_, i) => (permitted(homes[i]) ? (results.next().value as BeatResult) : FORBIDDEN_BEAT));
+    return homes.map((home) => {
+      if (!home) return UNKNOWN_BEAT; // not sent without a home: it might be registered anywhere by then
+      return inScope(this.scope, home) ? (results.next().value as BeatResult) : FORBIDDEN_BEAT;
+    });
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller) {

@@ -77,7 +77,11 @@ test('a replica killed outright is left out', async () => {
 test('without any ready replica the balancer answers with a problem like the gateway’s', async () => {
   await fleet.redis.kill();
   await until(async () => (await balancer.up('serving')).length === 0);
-  expectProblem(await through().get('/instances'), 503, 'store_unavailable');
+  for (const [sent, repeated] of [['mine-1', 'mine-1'], ['mine"1', expect.stringMatching(/^[0-9a-f-]{36}$/) as string]] as const) {
+    const answer = await through().get('/instances').set('X-Request-Id', sent);
+    expectProblem(answer, 503, 'store_unavailable');
+    expect([answer.headers['x-request-id'], (answer.body as { requestId: string }).requestId]).toEqual([repeated, repeated]);
+  }
   await fleet.redis.restart();
   await until(async () => (await balancer.up('strict')).length === 3);
   await through().get('/instances').expect(200);
