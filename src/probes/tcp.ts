@@ -1,12 +1,15 @@
 import { connect } from 'node:net';
 import type { Instance } from '../contract/index.js';
+import { RegistryError } from '../registry/errors.js';
 import type { Prober } from '../registry/prober.js';
 import { mayProbe, parseNetwork, type Network } from './networks.js';
 
 const DEFAULT_TIMEOUT_MS = 1000;
 const MAX_TIMEOUT_MS = 2000;
-/** Sockets open at once over all requests of this process. */
-const MAX_SOCKETS = 128;
+const SOCKETS_PER_CALL = 64;
+/** Health checks under way in this process; each has 64 sockets at most. */
+const MAX_CALLS = 8;
+const DEADLINE_MS = 4000;
 
 interface Target {
   address: string;
@@ -35,36 +38,37 @@ function accepts({ address, port, timeoutMs }: Target): Promise<boolean> {
   });
 }
 
-/** Probes by opening a TCP connection and closing it: nothing is sent, read or resolved. */
+/**
+ * Probes by opening a TCP connection and closing it: nothing is sent, read or resolved. Each call has sockets and a
+ * deadline of its own, so a slow fleet does not delay another's answer; what was not reached in time counts as unchecked.
+ */
 export function createTcpProber(cidrs: string[]): Prober {
   const networks = cidrs.map(parseNetwork);
-  const slots = semaphore(MAX_SOCKETS);
+  let calls = 0;
   return async (instances) => {
-    let unchecked = 0;
-    const passing = await Promise.all(
-      instances.map((instance) => {
-        const target = targetOf(instance, networks);
-        if (target) return slots(() => accepts(target));
-        unchecked++;
-        return Promise.resolve(true);
-      }),
-    );
-    return { passing: instances.filter((_, i) => passing[i]), unchecked };
+    if (calls === MAX_CALLS) throw new RegistryError('overloaded', 'too many health checks at once: try again');
+    calls++;
+    try {
+      const outcomes = await probeAll(instances.map((instance) => targetOf(instance, networks)));
+      const unchecked = outcomes.filter((outcome) => outcome === undefined).length;
+      return { passing: instances.filter((_, i) => outcomes[i] !== false), unchecked };
+    } finally {
+      calls--;
+    }
   };
 }
 
-function semaphore(size: number) {
-  let free = size;
-  const waiting: (() => void)[] = [];
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
-    else free--;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
+/** Whether each target accepts; undefined for what cannot be asked, or was not in time. */
+async function probeAll(targets: (Target | undefined)[]): Promise<(boolean | undefined)[]> {
+  const deadline = performance.now() + DEADLINE_MS;
+  const outcomes = Array.from<boolean | undefined>({ length: targets.length });
+  const queue = targets.entries();
+  const worker = async () => {
+    for (const [i, target] of queue) {
+      const leftMs = deadline - performance.now();
+      if (target && leftMs > 0) outcomes[i] = await accepts({ ...target, timeoutMs: Math.min(target.timeoutMs, leftMs) });
     }
   };
+  await Promise.all(Array.from({ length: SOCKETS_PER_CALL }, worker));
+  return outcomes;
 }

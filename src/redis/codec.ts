@@ -1,5 +1,5 @@
 import type { Instance, InstancePatch, Port } from '../contract/index.js';
-import { isAddress, STATUSES } from '../contract/index.js';
+import { STATUSES } from '../contract/index.js';
 import type { CompleteRegistration } from '../registry/registry.js';
 
 type Fields = Record<string, string>;
@@ -57,7 +57,10 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isLabels = (value: unknown): value is Record<string, string> =>
   isObject(value) && Object.values(value).every((text) => typeof text === 'string');
 const isPorts = (value: unknown): value is Port[] =>
-  Array.isArray(value) && value.every((item) => isObject(item) && Number.isInteger(item.port) && typeof item.protocol === 'string');
+  Array.isArray(value) && value.every(isPort);
+const isPort = (item: unknown) =>
+  isObject(item) && Number.isInteger(item.port) && (item.port as number) >= 1 && (item.port as number) <= 65_535 &&
+  typeof item.protocol === 'string' && (item.name === undefined || typeof item.name === 'string');
 const isAny = <T>(value: unknown): value is T => isObject(value);
 
 /**
@@ -88,32 +91,10 @@ export function decodeInstance(fields: Fields): Instance {
     ...(check && { check }),
     ...(health && { health }),
     ...(fields.suspect === '1' && { suspect: true }),
-    ttlSeconds: Number(fields.ttlSeconds ?? 0),
+    ttlSeconds: Number.isSafeInteger(Number(fields.ttlSeconds)) ? Number(fields.ttlSeconds) : 0,
     registeredAt: fields.registeredAt ?? '',
     updatedAt: fields.updatedAt ?? '',
     lastHeartbeat: fields.lastHeartbeat ?? '',
     expiresAt: fields.expiresAt ?? '',
-  };
-}
-
-/**
- * The fields of a face that somebody wrote by hand, made fit to register: whatever is unusable is dropped, and a missing
- * host name is made up from an address or the id.
- */
-export function adoptable(id: string, fields: Fields): Pick<CompleteRegistration, 'hostname' | 'ports' | 'status'> & Partial<CompleteRegistration> {
-  const written = decodeInstance(fields);
-  const address = (text: string | undefined) => (text !== undefined && isAddress(text) ? text : undefined);
-  const publicIp = address(fields.publicIp);
-  const privateIp = address(fields.privateIp);
-  return {
-    hostname: (written.hostname || publicIp || privateIp || id).slice(0, 253),
-    ports: written.ports,
-    status: written.status,
-    ...(publicIp !== undefined && { publicIp }),
-    ...(privateIp !== undefined && { privateIp }),
-    ...(written.customState !== undefined && { customState: written.customState.slice(0, 256) }),
-    labels: written.labels,
-    ...(written.systemInfo && { systemInfo: written.systemInfo }),
-    ...(written.performance && { performance: written.performance }),
   };
 }

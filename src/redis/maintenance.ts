@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Maintenance, SweepResult } from '../registry/registry.js';
 import { mintId } from '../registry/ids.js';
-import { adoptable, registerArgs } from './codec.js';
+import { adoptable, isName } from './adoption.js';
+import { registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
 import type { Store } from './redis-registry.js';
@@ -13,7 +14,6 @@ const RECONCILE_BATCH = 200;
 const SCAN_COUNT = 500;
 /** Between batches, so that a large keyspace never looks like a burst of load. */
 const PAUSE_MS = 2;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 export class RedisMaintenance implements Maintenance {
   constructor(
@@ -54,11 +54,30 @@ export class RedisMaintenance implements Maintenance {
         await sleep(PAUSE_MS);
       } while (cursor !== '0');
     }
+    await this.#rejoin(signal);
     // Groups of the index whose Set is gone: asked with no members, the script only looks whether the group is empty.
     for (const home of await this.store.connection.smembers(this.store.keys.groups)) {
       if (!seen.has(home)) await this.#reconcileMembers(home, []);
     }
     return total;
+  }
+
+  /** Every leased instance is a member of its group's Set, whatever somebody did to the Set. */
+  async #rejoin(signal: AbortSignal) {
+    let cursor = '0';
+    do {
+      const [next, found] = await this.store.connection.zscan(this.store.keys.leases, cursor, 'COUNT', RECONCILE_BATCH);
+      cursor = next;
+      const homes = new Map<string, string[]>();
+      for (let i = 0; i < found.length; i += 2) {
+        const member = found[i] as string;
+        const split = member.lastIndexOf(':');
+        const home = member.slice(0, split);
+        homes.set(home, [...(homes.get(home) ?? []), member.slice(split + 1)]);
+      }
+      for (const [home, ids] of homes) await this.#reconcileMembers(home, ids.slice(0, RECONCILE_BATCH));
+      await sleep(PAUSE_MS);
+    } while (cursor !== '0' && !signal.aborted);
   }
 
   async #reconcileMembers(home: string, ids: string[]) {
@@ -80,14 +99,14 @@ export class RedisMaintenance implements Maintenance {
   async #adopt(home: string, id: string): Promise<boolean> {
     const { connection, keys, scripts } = this.store;
     const [type = '', group = '', ...rest] = home.split(':');
-    if (rest.length > 0 || ![type, group, id].every((name) => NAME.test(name))) {
+    if (rest.length > 0 || ![type, group, id].every(isName)) {
       this.log.warn({ type, group, instanceId: id }, 'hand-written instance not adopted: type, group or id is not a valid name');
       return false;
     }
     const [face, leftMs] = await Promise.all([connection.hgetall(keys.face(id)), connection.pttl(keys.face(id))]);
     const { minSeconds, maxSeconds } = this.ttlBounds;
     const ttlSeconds = Math.min(Math.max(Math.ceil(leftMs / 1000), minSeconds), maxSeconds);
-    const incarnation = face.incarnation !== undefined && NAME.test(face.incarnation) ? face.incarnation : mintId();
+    const incarnation = isName(face.incarnation) ? face.incarnation : mintId();
     const registration = { ...adoptable(id, face), instanceId: id, type, group, incarnation, ttlSeconds };
     const [[outcome]] = (await scripts.run(connection, 'register', registerArgs(registration, 'adopt', '*', ''))) as [[string]];
     return outcome === 'created';

@@ -44,6 +44,11 @@ export class Scripts {
     return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...args];
   }
 
+  /** The sources of the verbs that callers' writes are made of. */
+  get writing(): string[] {
+    return (['register', 'heartbeat', 'patch', 'remove'] as const).map((verb) => this.#scripts[verb].source);
+  }
+
   /** Runs one script by itself. Writes of callers go through Turns instead. */
   async run(connection: Connection, verb: Verb, args: readonly (string | number)[]): Promise<unknown> {
     try {

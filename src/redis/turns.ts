@@ -119,19 +119,19 @@ export class Turns {
       if (!unloaded.includes(call)) call.settle(outcomes[i] as Outcome);
     });
     if (unloaded.length === 0) return;
-    const again = await this.#execute(unloaded, 'source');
+    // All verbs are loaded before the first goes out again: with only some of them there, a caller's later call of another
+    // verb would run before its earlier one.
+    const again = await this.#execute(unloaded, 'loading');
     unloaded.forEach((call, i) => call.settle(again[i] as Outcome));
   }
 
   /** One MULTI/EXEC; an outcome per call whatever happens, the same error for all when the transaction as a whole failed. */
-  async #execute(calls: Call[], how: 'sha' | 'source', batch = this.connection.multi()): Promise<Outcome[]> {
+  async #execute(calls: Call[], how: 'sha' | 'loading', batch = this.connection.multi()): Promise<Outcome[]> {
     try {
-      for (const { verb, args } of calls) {
-        const command = this.scripts.command(verb, args, how);
-        if (how === 'sha') batch.evalsha(...command);
-        else batch.eval(...command);
-      }
-      const outcomes = await batch.exec();
+      const sources = how === 'loading' ? this.scripts.writing : [];
+      for (const source of sources) batch.script('LOAD', source);
+      for (const { verb, args } of calls) batch.evalsha(...this.scripts.command(verb, args, 'sha'));
+      const outcomes = (await batch.exec())?.slice(sources.length) ?? null;
       if (outcomes?.length === calls.length) return outcomes;
       throw new Error(`EXEC answered ${outcomes === null ? 'nil' : `${outcomes.length} replies for ${calls.length} calls`}`);
     } catch (error) {

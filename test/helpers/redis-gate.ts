@@ -4,6 +4,8 @@ export interface RedisGate {
   port: number;
   /** Breaks every connection and lets none in, until `mend`. */
   cut: () => void;
+  /** Goes dark: what the replica says is lost, and nobody tells it so, until `cut` or `mend`. */
+  halt: () => void;
   mend: () => void;
   arm: (trap: Trap) => void;
   close: () => Promise<void>;
@@ -26,6 +28,7 @@ export class Trap {
 export async function openGate(redisPort: number): Promise<RedisGate> {
   const sockets = new Set<Socket>();
   let open = true;
+  let dark = false;
   let trap: Trap | undefined;
 
   const server = createServer((near) => {
@@ -33,6 +36,7 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
     const far = connect({ host: '127.0.0.1', port: redisPort });
     let held: Buffer[] | undefined;
     near.on('data', (chunk) => {
+      if (dark) return;
       if (held) return void held.push(chunk);
       if (!trap || trap.sprung || !chunk.includes(trap.text)) return void far.write(chunk);
       trap.sprung = true;
@@ -61,7 +65,11 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
       open = false;
       breakAll();
     },
+    halt: () => {
+      dark = true;
+    },
     mend: () => {
+      dark = false;
       open = true;
     },
     arm: (set) => {

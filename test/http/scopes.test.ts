@@ -1,3 +1,5 @@
+import type { Registry } from '../../src/registry/registry.js';
+import { ScopedRegistry } from '../../src/registry/scoped-registry.js';
 import { describe, expect, test } from 'vitest';
 import { caller, registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
@@ -105,4 +107,12 @@ test('in a pattern a star is any run of characters, and all else is itself', asy
   for (const type of ['axb', 'g', 'gamer', 'Game']) expectProblem(await pattern.post('/instances').send(registration({ type })), 403, 'forbidden');
   expect(await everything()).toEqual(before);
   for (const type of ['game', 'ge', 'g-some-e', 'a.b']) await pattern.post('/instances').send(registration({ type })).expect(201);
+});
+
+test('a heartbeat with a scoped token for an id that is nowhere is 404 and is not sent, for it might be anywhere by then', async () => {
+  const sent: unknown[] = [];
+  const nowhere = { locate: (ids: string[]) => Promise.resolve(ids.map(() => undefined)), heartbeat: (beats: unknown[]) => Promise.resolve(sent.push(...beats)) };
+  const scoped = new ScopedRegistry(nowhere as unknown as Registry, { groups: ['kr-*'] });
+  expect(await scoped.heartbeat([{ instanceId: 'x' }])).toEqual([{ status: 404, code: 'instance_not_found' }]);
+  expect(sent).toEqual([]);
 });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CompleteRegistration } from '../../src/registry/registry.js';
-import { adoptable, decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/codec.js';
+import { adoptable } from '../../src/redis/adoption.js';
+import { decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/codec.js';
 import { complete } from '../helpers/store.js';
 
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 });
@@ -81,5 +82,5 @@ test.each([
 
 test('what a hand wrote is cut to what a registration may hold', () => {
   const made = adoptable('hand', { hostname: 'h'.repeat(300), customState: 's'.repeat(300), publicIp: '::', privateIp: '10.0.0.7', incarnation: 'x', cordoned: '1' });
-  expect(made).toEqual({ hostname: 'h'.repeat(253), customState: 's'.repeat(256), privateIp: '10.0.0.7', ports: [], status: 'ready', labels: {} });
+  expect(made).toEqual({ hostname: '10.0.0.7', customState: 's'.repeat(256), privateIp: '10.0.0.7', ports: [], status: 'ready', labels: {} });
 });

@@ -152,3 +152,14 @@ test('of two replicas one takes the turn to reconcile, and the next is free when
   await raw.del(keys.reconcile);
   expect(await maintenance.claimReconcile(60_000)).toBe(true);
 });
+
+test('a lease that was lost comes back for a record of the same group, and a Set that was lost is written anew', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  for (const instanceId of ['a', 'b']) await registry.register(complete({ instanceId }), CALLER);
+  await raw.zrem(keys.leases, 'game:kr-1:a');
+  await maintenance.reconcile(new AbortController().signal);
+  expect(Number(await raw.zscore(keys.leases, 'game:kr-1:a'))).toBeGreaterThan(Date.now());
+  await raw.del(keys.members('game:kr-1'), keys.groups);
+  await maintenance.reconcile(new AbortController().signal);
+  expect((await registry.discover({ limit: 10 })).instances.map(({ instanceId }) => instanceId)).toEqual(['a', 'b']);
+});
