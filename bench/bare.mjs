@@ -1,6 +1,10 @@
-// The bare limit: one Fastify route that does nothing, on the port given.
+// The bare limit: Fastify routes that do nothing, on the port given. A plain GET, and the gateway's paths, which take the
+// same requests and answer as many bytes.
 import fastify from 'fastify';
 
 const app = fastify();
+const answer = { nextHeartbeatMs: 10000, expiresAt: '2026-11-21T00:16:40.123Z', revision: '1763683200123x2864434397.1763683261450-1823091821' };
 app.get('/', () => ({ hello: 'world' }));
+app.post('/sd/v1/instances/:id/heartbeat', () => answer);
+app.post('/sd/v1/instances', () => answer);
 await app.listen({ host: '127.0.0.1', port: Number(process.argv[2]) });
