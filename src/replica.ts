@@ -72,7 +72,16 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
 
 async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {
   const embedded = await startEmbedded();
-  closers.push(embedded.close);
+  let closing = false;
+  closers.push(() => {
+    closing = true;
+    return embedded.close();
+  });
+  void embedded.ended.then(() => {
+    if (closing) return;
+    log.fatal({ engine: embedded.engine }, 'the embedded engine ended, and the registry with it: stopping; start the gateway again');
+    process.kill(process.pid, 'SIGTERM');
+  });
   if (embedded.engine === 'js-redis-server') {
     log.warn('no redis-server on the PATH: using the pure-JS engine, in memory, for one process, not for production; set REDIS_URL or install redis-server');
   }

@@ -110,3 +110,13 @@ test('two embedded gateways started side by side take different ports', { timeou
   expect(new Set(urls).size).toBe(2);
   for (const url of urls) expect((await fetch(`${url}/livez`)).status).toBe(200);
 });
+
+test('an embedded gateway whose engine ends says so and stops, instead of staying without a registry', { timeout: 30_000 }, async () => {
+  const started = boot();
+  const port = await until(() => /in memory, 127\.0\.0\.1:(\d+)\)/.exec(started.stdout())?.[1], 15_000);
+  const redis = new Redis({ host: '127.0.0.1', port: Number(port), retryStrategy: () => null });
+  redis.on('error', () => undefined);
+  await redis.call('SHUTDOWN', 'NOSAVE').catch(() => undefined);
+  await started.exited;
+  expect(started.stdout()).toContain('the embedded engine ended');
+});

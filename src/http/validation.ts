@@ -3,8 +3,9 @@ import type { FastifyInstance, FastifySchema, FastifySchemaValidationError } fro
 import { formatRules, formats, patternRules, type FieldError } from '../contract/index.js';
 import { sharedSchemas } from './schemas.js';
 
-/** Containers within a value, itself included. */
+/** Containers within a value, itself included. A number that JSON cannot write (1e999 is read as Infinity) is too deep by itself. */
 function depthOf(value: unknown, limit: number): number {
+  if (typeof value === 'number' && !Number.isFinite(value)) return Infinity;
   if (typeof value !== 'object' || value === null) return 0;
   if (limit === 0) return 1; // deep enough to be refused: a hostile body does not make us recurse
   let deepest = 0;
@@ -97,7 +98,7 @@ function ruleOf({ keyword, params, message = 'is not valid' }: FastifySchemaVali
     case 'type':
       return context === 'querystring' ? `${message.replace('boolean', 'true or false')}, given once` : message;
     case 'x-max-depth':
-      return 'is nested more than 8 deep';
+      return 'is nested more than 8 deep, or holds a number too large for JSON';
     case 'x-max-bytes':
       return 'is too large as JSON';
     default:

@@ -11,6 +11,8 @@ export interface Embedded {
   target: RedisTarget;
   /** The engine does not know the `#!lua` line. */
   plainLua: boolean;
+  /** Resolves when the engine has ended, asked or not. */
+  ended: Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -71,7 +73,7 @@ async function startServer(engine: (typeof ENGINES)[number]): Promise<Embedded> 
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref())]);
     rmSync(dir, { recursive: true, force: true });
   };
-  return { engine, target: loopback(port), plainLua: false, close };
+  return { engine, target: loopback(port), plainLua: false, ended, close };
 }
 
 /** The pure-JS engine is a devDependency: a production install does not have it. */
@@ -89,7 +91,8 @@ async function startJavaScript(): Promise<Embedded> {
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
-  return { engine: 'js-redis-server', target: loopback(port), plainLua: true, close };
+  const ended = new Promise<void>((resolve) => server.once('close', resolve));
+  return { engine: 'js-redis-server', target: loopback(port), plainLua: true, ended, close };
 }
 
 async function freePort(): Promise<number> {
