@@ -9,11 +9,12 @@
 -- @include clock
 -- @include record
 local home = ARGV[3]
-local removed, reply = 0, {}
+local removed, leased, reply = 0, false, {}
 for i = 4, #ARGV do
   local id = ARGV[i]
   if redis.call('ZSCORE', LEASES, home .. ':' .. id) then
-    join_group(home, id)
+    leased = true
+    if redis.pcall('SISMEMBER', MEMBERS .. home, id) ~= 1 then join_group(home, id) end -- 0, or an error: not a Set
   else
     local record, known = read_record(id)
     if known and home_of(record) == home then
@@ -25,6 +26,10 @@ for i = 4, #ARGV do
     end
   end
 end
-if redis.call('SCARD', MEMBERS .. home) == 0 then redis.call('SREM', GROUPS, home) end
+if leased then
+  redis.call('SADD', GROUPS, home)
+elseif redis.call('SCARD', MEMBERS .. home) == 0 then
+  redis.call('SREM', GROUPS, home)
+end
 table.insert(reply, 1, removed)
 return reply

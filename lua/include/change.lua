@@ -16,8 +16,8 @@ local function merge_labels(stored, patch)
   return changed and (count > 0 and string.gsub(cjson.encode(labels), '\\/', '/') or '') or nil
 end
 
--- Applies a patch to `record` in place. Absent parts are ''; customState is '=text' to set and '-' to clear, cordoned '1' or '0'.
--- Returns the changed fields as { field = value, '' to delete }, or nil and the part that is not acceptable.
+-- What a patch would change of `record`. Absent parts are ''; customState is '=text' to set and '-' to clear, cordoned '1' or '0'.
+-- Returns the fields as { field = value, '' to delete }, or nil and the part that is not acceptable.
 local function changes_of(record, status, customState, labels, cordoned)
   local changes = {}
   if status ~= '' and status ~= record.status then changes.status = status end

@@ -14,7 +14,7 @@ local function witness()
   redis.call('SET', ALIVE, int(now))
 end
 
--- When a lease ends. The same rule as `leaseEnd` in src/registry/lease.ts: change both or neither.
+-- When a lease ends. The same rule as `leaseEndMs` in src/registry/lease.ts: change both or neither.
 -- In the moment between the return from an outage and its first witness, the grace is already in force.
 local graceFrom
 local function lease_end(score, ttl)

@@ -59,10 +59,10 @@ export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log 
     async close() {
       clearInterval(timer);
       clearInterval(deadMan);
-      const closed = worker.close().then(() => queue.close());
+      const closed = worker.close().then(() => queue.close()).catch(onError);
       const late = Symbol('late');
       const outcome = await Promise.race([closed, delay(CLOSE_WITHIN_MS, late)]);
-      if (outcome === late) await Promise.race([worker.close(true), delay(200, late)]);
+      if (outcome === late) await Promise.race([worker.close(true).catch(onError), delay(200, late)]);
       connection.disconnect();
     },
   };

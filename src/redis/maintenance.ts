@@ -15,6 +15,11 @@ const SCAN_COUNT = 500;
 /** Between batches, so that a large keyspace never looks like a burst of load. */
 const PAUSE_MS = 2;
 
+interface Reconciled {
+  removed: number;
+  adopted: string[];
+}
+
 export class RedisMaintenance implements Maintenance {
   constructor(
     private readonly store: Store,
@@ -36,63 +41,49 @@ export class RedisMaintenance implements Maintenance {
   }
 
   async reconcile(signal: AbortSignal) {
+    const { connection, keys } = this.store;
     const total = { removed: 0, adopted: [] as string[] };
     const seen = new Set<string>();
-    for await (const key of groupSets(this.store.connection, this.store.keys)) {
-      const home = key.slice(this.store.keys.membersStem.length);
+    for await (const key of groupSets(connection, keys)) {
+      const home = key.slice(keys.membersStem.length);
       seen.add(home);
-      let cursor = '0';
-      do {
+      for await (const ids of pages((cursor) => connection.sscan(key, cursor, 'COUNT', RECONCILE_BATCH))) {
         if (signal.aborted) return total;
-        const [next, ids] = await this.store.connection.sscan(key, cursor, 'COUNT', RECONCILE_BATCH);
-        cursor = next;
-        for (let start = 0; start < ids.length; start += RECONCILE_BATCH) {
-          const { removed, adopted } = await this.#reconcileMembers(home, ids.slice(start, start + RECONCILE_BATCH));
-          total.removed += removed;
-          total.adopted.push(...adopted);
-        }
-        await sleep(PAUSE_MS);
-      } while (cursor !== '0');
+        await this.#reconcileMembers(home, ids, total);
+      }
     }
-    await this.#rejoin(signal);
+    // Every leased instance is a member of its group's Set, whatever somebody did to the Set.
+    for await (const found of pages((cursor) => connection.zscan(keys.leases, cursor, 'COUNT', RECONCILE_BATCH))) {
+      if (signal.aborted) return total;
+      const members = found.filter((_, i) => i % 2 === 0); // the rest are scores
+      for (const [home, ids] of byHome(members)) await this.#reconcileMembers(home, ids, total);
+    }
     // Groups of the index whose Set is gone: asked with no members, the script only looks whether the group is empty.
-    for (const home of await this.store.connection.smembers(this.store.keys.groups)) {
-      if (!seen.has(home)) await this.#reconcileMembers(home, []);
+    for (const home of await connection.smembers(keys.groups)) {
+      if (!seen.has(home)) await this.#reconcileBatch(home, [], total);
     }
     return total;
   }
 
-  /** Every leased instance is a member of its group's Set, whatever somebody did to the Set. */
-  async #rejoin(signal: AbortSignal) {
-    let cursor = '0';
-    do {
-      const [next, found] = await this.store.connection.zscan(this.store.keys.leases, cursor, 'COUNT', RECONCILE_BATCH);
-      cursor = next;
-      const homes = new Map<string, string[]>();
-      for (let i = 0; i < found.length; i += 2) {
-        const member = found[i] as string;
-        const split = member.lastIndexOf(':');
-        const home = member.slice(0, split);
-        homes.set(home, [...(homes.get(home) ?? []), member.slice(split + 1)]);
-      }
-      for (const [home, ids] of homes) await this.#reconcileMembers(home, ids.slice(0, RECONCILE_BATCH));
-      await sleep(PAUSE_MS);
-    } while (cursor !== '0' && !signal.aborted);
+  /** A scan may return more than was asked for, and a script call must stay short. */
+  async #reconcileMembers(home: string, ids: string[], total: Reconciled) {
+    for (let start = 0; start < ids.length; start += RECONCILE_BATCH) {
+      await this.#reconcileBatch(home, ids.slice(start, start + RECONCILE_BATCH), total);
+    }
   }
 
-  async #reconcileMembers(home: string, ids: string[]) {
+  async #reconcileBatch(home: string, ids: string[], total: Reconciled) {
     const { connection, scripts } = this.store;
     const [removed, ...strays] = (await scripts.run(connection, 'reconcile', [home, ...ids])) as [number, ...string[]];
-    const adopted: string[] = [];
+    total.removed += removed;
     for (const id of strays) {
       try {
-        if (await this.#adopt(home, id)) adopted.push(`${home}:${id}`);
+        if (await this.#adopt(home, id)) total.adopted.push(`${home}:${id}`);
       } catch (error) {
         if (!isReplyError(error)) throw error;
         this.log.warn({ home, instanceId: id, error: error.message }, 'hand-written instance not adopted');
       }
     }
-    return { removed, adopted };
   }
 
   /** Registers what a client wrote with HSET, EXPIRE and SADD, with the lease that its EXPIRE asked for. */
@@ -116,6 +107,30 @@ export class RedisMaintenance implements Maintenance {
 /** Redis understood and refused, so the key is at fault; any other error is Redis being away. */
 const isReplyError = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError';
 
+/** `<type>:<group>:<id>` as ids by home. */
+function byHome(members: string[]) {
+  const homes = new Map<string, string[]>();
+  for (const member of members) {
+    const split = member.lastIndexOf(':');
+    const home = member.slice(0, split);
+    const ids = homes.get(home) ?? [];
+    ids.push(member.slice(split + 1));
+    homes.set(home, ids);
+  }
+  return homes;
+}
+
+/** The pages of a SCAN of any kind, with a pause after each. */
+async function* pages(scan: (cursor: string) => Promise<[cursor: string, items: string[]]>): AsyncGenerator<string[]> {
+  let cursor = '0';
+  do {
+    const [next, items] = await scan(cursor);
+    cursor = next;
+    if (items.length > 0) yield items;
+    await sleep(PAUSE_MS);
+  } while (cursor !== '0');
+}
+
 /**
  * The Sets of all groups, found by SCAN: one that was only ever written by hand is in no index of ours. In Cluster every
  * primary is asked, because SCAN answers for one node.
@@ -123,12 +138,6 @@ const isReplyError = (error: unknown): error is Error => error instanceof Error 
 async function* groupSets(connection: Connection, keys: Keys): AsyncGenerator<string> {
   const pattern = `${keys.membersStem.replace(/[*?[\]\\]/g, '\\$&')}*`;
   for (const node of 'nodes' in connection ? connection.nodes('master') : [connection]) {
-    let cursor = '0';
-    do {
-      const [next, found] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', 'set');
-      cursor = next;
-      yield* found;
-      await sleep(PAUSE_MS);
-    } while (cursor !== '0');
+    for await (const found of pages((cursor) => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', 'set'))) yield* found;
   }
 }

@@ -163,3 +163,12 @@ test('a lease that was lost comes back for a record of the same group, and a Set
   await maintenance.reconcile(new AbortController().signal);
   expect((await registry.discover({ limit: 10 })).instances.map(({ instanceId }) => instanceId)).toEqual(['a', 'b']);
 });
+
+test('a Set of thousands that was lost is whole again after one reconcile', async () => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  await Promise.all(Array.from({ length: 3000 }, (_, i) => registry.register(complete({ instanceId: `id-${i}`, ttlSeconds: 300 }), CALLER)));
+  await raw.del(keys.members('game:kr-1'), keys.groups);
+  await maintenance.reconcile(new AbortController().signal);
+  expect(await raw.scard(keys.members('game:kr-1'))).toBe(3000);
+  expect(await raw.smembers(keys.groups)).toEqual(['game:kr-1']);
+});
