@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- A replica's sign of life, twice a second: founds the epoch, notices an outage, tells the time.
+-- A replica's sign of life, with every read of its view: founds the epoch, notices an outage, tells the time.
 -- ARGV[3] 'sweep' when a sweep begins here, else ''
--- Reply { now in ms, start of the last grace in ms, epoch, id of the last event or '', begin of the last sweep in ms }
+-- Reply { now in ms, start of the last grace in ms, epoch, when it was founded in ms, id of the last event or '', begin of the
+--   last sweep in ms }
 -- Events none
 -- @include keys
 -- @include clock
@@ -13,4 +14,5 @@ if ARGV[3] == 'sweep' then
 else
   redis.call('SET', SWEPT, int(now), 'NX') -- the silence of an emptied Redis begins now
 end
-return { int(now), redis.call('GET', GRACE) or '0', epoch(), head, redis.call('GET', SWEPT) }
+local id = epoch()
+return { int(now), redis.call('GET', GRACE) or '0', id, redis.call('HGET', EPOCH, 'at') or '0', head, redis.call('GET', SWEPT) }

@@ -90,12 +90,29 @@ async function startServer(url: string, secret: string, hostname: string) {
   return { ...started, hostname, id, told };
 }
 
+/** Says what a watcher is told, as it is told. Ends with the gateway. */
+async function watch(url: string, secret: string) {
+  const reply = await fetch(`${url}/sd/v1/watch?type=${GROUP.type}`, { headers: { 'X-API-Token': secret } });
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of reply.body as AsyncIterable<Uint8Array>) {
+    const frames = (text + decoder.decode(chunk, { stream: true })).split('\n\n');
+    text = frames.pop() ?? '';
+    for (const frame of frames) {
+      const [, event, data = '{}'] = /^event: (\w+)\ndata: (.*)$/m.exec(frame) ?? [];
+      const { instance } = JSON.parse(data) as { instance?: { hostname: string } };
+      if (instance) say(`    (a watcher is told: ${event} ${instance.hostname})`);
+    }
+  }
+}
+
 async function demo() {
   const secret = randomBytes(24).toString('base64url');
   const running = await startGateway(secret);
+  watch(running.url, secret).catch(() => undefined);
   const ask = (method: string, path: string) => call(method, path, undefined, [running.url, secret]);
   const listed = async () => {
-    const { instances } = (await (await ask('GET', `/sd/v1/instances?type=${GROUP.type}&group=${GROUP.group}`)).json()) as { instances: { hostname: string }[] };
+    const { instances } = (await (await ask('GET', `/sd/v1/instances?type=${GROUP.type}&group=${GROUP.group}&consistency=strong`)).json()) as { instances: { hostname: string }[] };
     return instances.map(({ hostname }) => hostname).sort().join(', ');
   };
   const insist = async (expected: string) => {

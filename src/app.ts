@@ -3,24 +3,29 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import type { Logger } from 'pino';
 import { installAuth } from './http/auth.js';
 import { installBodyParsing } from './http/body.js';
+import { discoverRoutes } from './http/discover.js';
 import { installDocs } from './http/docs.js';
 import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
 import { installHttpRules } from './http/http-rules.js';
 import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
+import { historyRoutes } from './http/history.js';
 import { instanceRoutes } from './http/instances.js';
-import { countHeartbeats, installMetrics, type Metrics } from './http/metrics.js';
+import { countHeartbeats, installMetrics, observeView, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
 import { createForwardedWarning } from './http/observed.js';
 import { installOpenapi } from './http/openapi.js';
 import { operationRoutes } from './http/operations.js';
 import { createRequestIds, installRequestLog } from './http/request-log.js';
 import { sharedSchemas } from './http/schemas.js';
+import { sessionRoutes } from './http/session.js';
 import type { TokenStore } from './http/tokens.js';
 import { installValidation } from './http/validation.js';
+import { watchRoutes } from './http/watch.js';
 import type { Prober } from './registry/prober.js';
 import type { LeaseLimits } from './registry/registration.js';
 import type { Registry } from './registry/registry.js';
+import type { View } from './registry/view.js';
 
 const BODY_LIMIT = 64 * 1024;
 const MAX_HEADER_BYTES = 8192; // the request line and all headers together
@@ -29,6 +34,8 @@ const HEADERS_TIMEOUT_MS = 5000;
 
 export interface AppOptions {
   registry: Registry;
+  /** The registry's memory: whether it can answer, and whom to tell when the application closes. */
+  view: View;
   tokens: TokenStore;
   prober: Prober;
   metrics: Metrics;
@@ -46,13 +53,13 @@ export interface AppOptions {
 const corsOptions = (origin: string[]) => ({
   origin,
   methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
-  allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type', 'X-Request-Id'],
-  exposedHeaders: ['X-Revision', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
+  allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type', 'X-Request-Id', 'If-None-Match', 'Prefer', 'Last-Event-ID'],
+  exposedHeaders: ['ETag', 'X-Revision', 'X-Stale-Seconds', 'Preference-Applied', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
 });
 
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { registry, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
+  const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
   const logger: FastifyBaseLogger = options.log;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
@@ -84,12 +91,21 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
   installBodyParsing(app);
   await installOpenapi(app);
+  observeView(metrics, view);
   installMetrics(app, metrics, options.metricsPublic ?? false);
 
-  await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, prober: options.prober, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
+  await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober });
+  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: countHeartbeats(metrics) });
-  await app.register(operationRoutes, { prefix: '/sd/v1' });
-  await app.register(healthRoutes, { draining, storeReachable: options.storeReachable });
+  await app.register(watchRoutes, { prefix: '/sd/v1' });
+  await app.register(historyRoutes, { prefix: '/sd/v1' });
+  await app.register(operationRoutes, { prefix: '/sd/v1', view });
+  await app.register(sessionRoutes, { prefix: '/sd/v1' });
+  await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable });
   await installDocs(app);
+  app.addHook('preClose', (done) => {
+    view.end(); // streams and long polls would keep the application open
+    done();
+  });
   return app;
 }

@@ -23,6 +23,8 @@ export interface Config {
   sweepIntervalMs: number;
   reconcileIntervalMs: number;
   eventsMax: number;
+  offlineSeconds: number;
+  maxStaleSeconds: number;
   trustProxy: string[];
   corsOrigins: string[];
   rateLimitPerSecond?: number;
@@ -73,10 +75,7 @@ export function readConfig(env: Env = process.env): Config {
       minSeconds: read.integer('LEASE_TTL_MIN_SECONDS', 2, 1, 86_400),
       maxSeconds: read.integer('LEASE_TTL_MAX_SECONDS', 3600, 1, 86_400),
     },
-    heartbeatIntervalMs: read.integer('HEARTBEAT_INTERVAL_MS', 10_000, 100, 3_600_000),
-    sweepIntervalMs: read.integer('SWEEP_INTERVAL_MS', 1000, 200, 3_600_000),
-    reconcileIntervalMs: read.integer('RECONCILE_INTERVAL_MS', 30_000, 1000, 3_600_000),
-    eventsMax: read.integer('EVENTS_MAX', 50_000, 100, 10_000_000),
+    ...readPace(read),
     trustProxy: read.list('TRUST_PROXY', isCidr, 'a list of CIDRs or addresses, such as 10.0.0.0/8,127.0.0.1'),
     corsOrigins: read.list('CORS_ORIGINS', isOrigin, 'a list of exact origins, such as https://ops.example.com'),
     ...(rateLimitPerSecond !== undefined && { rateLimitPerSecond }),
@@ -94,6 +93,16 @@ export function readConfig(env: Env = process.env): Config {
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
+
+/** How often, how much, how long. */
+const readPace = (read: ReturnType<typeof reader>) => ({
+  heartbeatIntervalMs: read.integer('HEARTBEAT_INTERVAL_MS', 10_000, 100, 3_600_000),
+  sweepIntervalMs: read.integer('SWEEP_INTERVAL_MS', 1000, 200, 3_600_000),
+  reconcileIntervalMs: read.integer('RECONCILE_INTERVAL_MS', 30_000, 1000, 3_600_000),
+  eventsMax: read.integer('EVENTS_MAX', 50_000, 100, 10_000_000),
+  offlineSeconds: read.integer('OFFLINE_SECONDS', 300, 1, 86_400),
+  maxStaleSeconds: read.integer('MAX_STALE_SECONDS', 3600, 1, 604_800),
+});
 
 function reader(env: Env, problems: string[]) {
   const check = (name: string, ok: boolean, rule: string, value: string) => {

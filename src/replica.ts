@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
+import { sseFrames } from './http/sse-frames.js';
 import { TokenStore, tokensFromList } from './http/tokens.js';
 import { startJobs } from './jobs/jobs.js';
 import { runSweep, type SweepObserver } from './jobs/sweep.js';
@@ -12,10 +13,12 @@ import { createConnection, type ConnectionConfig } from './redis/connection.js';
 import { startEmbedded, type Embedded } from './redis/embedded.js';
 import { jobsPrefix } from './redis/keys.js';
 import { RedisMaintenance } from './redis/maintenance.js';
-import { explain, openStore } from './redis/open-store.js';
-import { Pulse } from './redis/pulse.js';
+import { explain, openReaderConnection, openStore } from './redis/open-store.js';
+import { Reader, type ReaderObserver } from './redis/reader.js';
 import { RedisRegistry, type Store } from './redis/redis-registry.js';
 import { describeTarget } from './redis/url.js';
+import { View } from './registry/view.js';
+import { WatchHub } from './registry/watch-hub.js';
 import { embeddedToken, welcome } from './welcome.js';
 
 /** The balancer checks twice a second: after this long it sends nothing new here. */
@@ -41,7 +44,8 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const embedded = config.redis ? undefined : await openEmbedded(log, closers);
   const redis = config.redis ?? { target: (embedded as Embedded).target };
   const parts: Parts = { config, log, closers, metrics: createMetrics(), redis, embedded };
-  const { store, pulse } = await openRegistry(parts);
+  const store = await openRegistry(parts);
+  const { view, reader } = await openView(parts, store);
 
   const minted = embedded && config.tokens.length === 0 && !config.tokensFile ? embeddedToken() : undefined;
   const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
@@ -50,15 +54,16 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const state = { draining: false };
   const app = await buildApp({
     ...config,
-    registry: new RedisRegistry(store),
+    registry: new RedisRegistry(store, view),
+    view,
     tokens,
     prober: createTcpProber(config.healthCheckCidrs),
     metrics: parts.metrics,
     log,
     draining: () => state.draining,
-    storeReachable: () => pulse.fresh,
+    storeReachable: () => reader.fresh && store.connection.status === 'ready',
   });
-  startSweeping(parts, store, pulse);
+  startSweeping(parts, store, reader);
   closers.push(() => closeApp(app));
   closers.push(async () => {
     state.draining = true;
@@ -96,15 +101,32 @@ async function openRegistry({ config, log, closers, metrics, redis, embedded }: 
   const { redisPrefix: prefix, eventsMax } = config;
   const store = await openStore(redis, { prefix, eventsMax, plainLua: embedded?.plainLua ?? false, observe }, log);
   closers.push(() => store.connection.disconnect());
-  const pulse = new Pulse(store.connection, store.scripts, (reachable) => metrics.redisReachable.set(reachable ? 1 : 0));
-  closers.push(() => pulse.stop());
-  await pulse.start().catch((error: Error) => {
-    throw new Error(explain(error, describeTarget(redis.target)), { cause: error });
-  });
-  return { store, pulse };
+  return store;
 }
 
-function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, pulse: Pulse) {
+/** Starts reading the registry into memory. It is not waited for: `readyz` says when it is done. */
+async function openView({ config, log, closers, metrics, redis, embedded }: Parts, store: Store) {
+  const hub = new WatchHub(sseFrames, { ended: (reason) => metrics.watchersEnded.labels(reason).inc() });
+  const view = new View({ hub, maxStaleMs: config.maxStaleSeconds * 1000 });
+  const connection = await openReaderConnection(redis, log);
+  closers.push(() => connection.disconnect());
+  const waiting = await openReaderConnection(redis, log);
+  closers.push(() => waiting.disconnect());
+  const observer: ReaderObserver = {
+    reachable: (reachable) => metrics.redisReachable.set(reachable ? 1 : 0),
+    applied: ({ kind }) => metrics.changes.labels(kind ?? 'unknown').inc(),
+    loaded: (reason) => metrics.reloads.labels(reason).inc(),
+  };
+  const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };
+  const reader = new Reader({ ...store, connection }, waiting, view, options, log);
+  await reader.start().catch((error: Error) => {
+    throw new Error(explain(error, describeTarget(redis.target)), { cause: error });
+  });
+  closers.push(() => reader.stop());
+  return { view, reader };
+}
+
+function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, reader: Reader) {
   const maintenance = new RedisMaintenance(store, config.lease, log);
   const observer = sweepObserver(metrics);
   const jobs = startJobs({
@@ -112,7 +134,7 @@ function startSweeping({ config, log, closers, metrics, redis }: Parts, store: S
     prefix: jobsPrefix(config.redisPrefix),
     everyMs: config.sweepIntervalMs,
     tick: () => runSweep(maintenance, config.reconcileIntervalMs, observer, log),
-    tickedAgoMs: () => pulse.sweptAgoMs,
+    tickedAgoMs: () => reader.sweptAgoMs,
     log,
   });
   closers.push(() => jobs.close());

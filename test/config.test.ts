@@ -28,7 +28,7 @@ test('with nothing set it is embedded, on loopback, with the documented defaults
   expect(readConfig({})).toEqual({
     host: '127.0.0.1', port: 3000, portFixed: false, redisPrefix: 'service:', tokens: [],
     lease: { defaultSeconds: 30, minSeconds: 2, maxSeconds: 3600 },
-    heartbeatIntervalMs: 10_000, sweepIntervalMs: 1000, reconcileIntervalMs: 30_000, eventsMax: 50_000,
+    heartbeatIntervalMs: 10_000, sweepIntervalMs: 1000, reconcileIntervalMs: 30_000, eventsMax: 50_000, offlineSeconds: 300, maxStaleSeconds: 3600,
     trustProxy: [], corsOrigins: [], metricsPublic: false, logLevel: 'info',
     healthCheckCidrs: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '127.0.0.0/8', '::1/128', 'fc00::/7'],
   });
@@ -58,6 +58,8 @@ const BAD: [name: string, value: string, says: RegExp | string][] = [
   ['SWEEP_INTERVAL_MS', 'often', /^SWEEP_INTERVAL_MS must be/],
   ['RECONCILE_INTERVAL_MS', '10', /^RECONCILE_INTERVAL_MS must be/],
   ['EVENTS_MAX', '0', /^EVENTS_MAX must be/],
+  ['OFFLINE_SECONDS', '0', /^OFFLINE_SECONDS must be a whole number from 1 to 86400/],
+  ['MAX_STALE_SECONDS', '1h', /^MAX_STALE_SECONDS must be a whole number from 1 to 604800/],
   ['RATE_LIMIT_PER_SECOND', '0', /^RATE_LIMIT_PER_SECOND must be/],
   ['TRUST_PROXY', 'true', /^TRUST_PROXY must be a list of CIDRs/],
   ['TRUST_PROXY', '10.0.0.0/8,nonsense', /^TRUST_PROXY must be/],

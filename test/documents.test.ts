@@ -23,7 +23,7 @@ test('the table of the operating guide lists exactly the variables that the conf
 });
 
 test('the operating guide names exactly the metrics of this gateway', () => {
-  const counted = names(read('src/http/metrics.ts'), /name: '(rollcall_\w+)'/g);
+  const counted = names(read('src/http/metrics.ts'), /(?:name: |gauge\()'(rollcall_\w+)'/g);
   const section = read('docs/operating.md').split('## Metrics')[1]?.split('Worth an alert')[0] ?? '';
   expect(names(section, /`(rollcall_\w+)`/g)).toEqual(counted);
 });

@@ -42,6 +42,9 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),
 );
 
+/** These never have a body, so there is nothing to show. */
+const BODILESS = ['204', '304'];
+
 /** A schema explains itself when it, or everything in it, has an example or is a closed list. */
 function illustrated(schema: Schema | undefined, seen: string[] = []): boolean {
   if (!schema) return false;
@@ -63,8 +66,9 @@ test('openapi.yaml says what the routes say: run `npm run openapi` when it does 
 test('it is OpenAPI 3.1, with an operation for every route of the gateway', () => {
   expect(document.openapi).toBe('3.1.0');
   expect(operations.map(({ name }) => name).sort()).toEqual([
-    'DELETE /sd/v1/instances/{id}', 'GET /livez', 'GET /metrics', 'GET /readyz', 'GET /sd/v1/groups', 'GET /sd/v1/instances',
-    'GET /sd/v1/instances/{id}', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances', 'POST /sd/v1/instances/{id}/heartbeat',
+    'DELETE /sd/v1/instances/{id}', 'GET /livez', 'GET /metrics', 'GET /readyz', 'GET /sd/v1/events', 'GET /sd/v1/groups', 'GET /sd/v1/instances',
+    'GET /sd/v1/instances/{id}', 'GET /sd/v1/watch', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances',
+    'POST /sd/v1/instances/{id}/heartbeat', 'POST /sd/v1/session',
   ]);
 });
 
@@ -73,13 +77,14 @@ test('no two operations have one id', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test.each(operations)('$name says who it is, for whom, and all that it answers', ({ path, operation }) => {
+test.each(operations)('$name says who it is, for whom, and all that it answers', ({ name, path, operation }) => {
   expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
   expect(operation.summary).toMatch(/^[A-Z].{5,}/);
   expect(operation.tags).toHaveLength(1);
   expect(document.tags.map(({ name }) => name)).toContain(operation.tags?.[0]);
   const isOpen = ['/livez', '/readyz'].includes(path);
-  expect(operation.security).toEqual(isOpen ? [] : [{ apiToken: [] }, { bearer: [] }]);
+  const toRead = name.startsWith('GET ') ? [{ session: [] }] : [];
+  expect(operation.security).toEqual(isOpen ? [] : [{ apiToken: [] }, { bearer: [] }, ...toRead]);
 
   const answers = Object.keys(operation.responses ?? {});
   expect(answers.some((status) => status.startsWith('2'))).toBe(true);
@@ -96,7 +101,7 @@ test.each(operations)('$name says who it is, for whom, and all that it answers',
 test.each(operations)('$name shows an example of every body and of what its path needs', ({ operation }) => {
   // Not of a query: Swagger UI would send it, for a parameter that one may leave out.
   for (const { name, schema, example } of operation.parameters?.filter((one) => one.in === 'path') ?? []) expect(example !== undefined || illustrated(schema), name).toBe(true);
-  const bodies = [['request', operation.requestBody] as const, ...Object.entries(operation.responses ?? {})];
+  const bodies = [['request', operation.requestBody] as const, ...Object.entries(operation.responses ?? {}).filter(([status]) => !BODILESS.includes(status))];
   for (const [where, body] of bodies) {
     for (const media of Object.values(body?.content ?? {})) {
       expect(media.example !== undefined || media.examples !== undefined || illustrated(media.schema), where).toBe(true);

@@ -2,16 +2,21 @@
 -- the return. Nobody has to remember a disconnect, and a frozen Redis (SIGSTOP), which no client notices, is covered.
 local OUTAGE_MS = 3000
 
-local function outage_seen()
+-- Readers pulse with every read: writing each time would only be work for replicas and the append-only file.
+local WITNESS_EVERY_MS = 250
+
+local function alive_ago()
   local alive = tonumber(redis.call('GET', ALIVE) or '')
-  return not alive or now - alive > OUTAGE_MS
+  return alive and now - alive or math.huge
 end
+local function outage_seen() return alive_ago() > OUTAGE_MS end
 
 local function witness()
   local grace = tonumber(redis.call('GET', GRACE) or 0)
+  local ago = alive_ago()
   -- A grace that lies ahead comes from a clock that was set back since: it would keep everybody for as long.
-  if outage_seen() or grace > now then redis.call('SET', GRACE, int(now)) end
-  redis.call('SET', ALIVE, int(now))
+  if ago > OUTAGE_MS or grace > now then redis.call('SET', GRACE, int(now)) end
+  if ago >= WITNESS_EVERY_MS or ago < 0 then redis.call('SET', ALIVE, int(now)) end
 end
 
 -- When a lease ends. The same rule as `leaseEndMs` in src/registry/lease.ts: change both or neither.

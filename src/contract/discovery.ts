@@ -1,17 +1,11 @@
-import { Type, type Static, type TSchema } from 'typebox';
+import { Type, type Static } from 'typebox';
 import { type Instance, STATUSES } from './instance.js';
-import { AFTER_PATTERN, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, patternRules, Revision, TypeName } from './names.js';
+import { AFTER_PATTERN, blank, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, patternRules, Revision, TypeName } from './names.js';
 
 export const MAX_LIMIT = 10_000;
 export const DEFAULT_LIMIT = 1000;
 /** With healthCheck: probing is work for the gateway and its network. */
 export const MAX_PROBED = 500;
-
-/** Without its example: Swagger UI would send that for a parameter one may leave out. */
-function blank<T extends TSchema>(schema: T): T {
-  const { examples: _examples, ...rest } = schema as T & { examples?: unknown };
-  return rest as unknown as T;
-}
 
 export const InstanceParams = Type.Object({ id: InstanceId }, { additionalProperties: false });
 
@@ -26,6 +20,19 @@ export const RegisterReply = Type.Object(
   },
   { $id: 'RegisterReply' },
 );
+
+const freshness = {
+  minRevision: Type.Optional(
+    Type.String({ maxLength: 96, description: 'A revision that must be taken into account: with the one a write answered, its caller reads its own write on any replica' }),
+  ),
+  consistency: Type.Optional(
+    Type.Enum(['strong'], { description: 'Take everything into account that was acknowledged anywhere before this call; asks Redis, and is 503 without it' }),
+  ),
+};
+
+/** How up to date an answer must be. */
+export const FreshnessQuery = Type.Object(freshness, { additionalProperties: false });
+export type FreshnessQuery = Static<typeof FreshnessQuery>;
 
 const STATUS_LIST = `^(${STATUSES.join('|')})(,(${STATUSES.join('|')}))*$`;
 
@@ -50,6 +57,8 @@ export const DiscoverQuery = Type.Object(
     healthCheck: Type.Optional(
       Type.Boolean({ default: false, description: 'Connect to each instance now and leave out what does not answer' }),
     ),
+    include: Type.Optional(Type.Enum(['offline'], { description: 'Also list who left lately, with `departed` saying how' })),
+    ...freshness,
   },
   {
     additionalProperties: false,
@@ -67,6 +76,8 @@ export const DiscoverReply = Type.Object(
   },
   { $id: 'DiscoverReply' },
 );
+
+export type DiscoverReply = Static<typeof DiscoverReply>;
 
 export const RemoveQuery = Type.Object(
   {

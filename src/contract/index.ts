@@ -1,4 +1,5 @@
 export * from './discovery.js';
+export * from './events.js';
 export * from './formats.js';
 export * from './heartbeat.js';
 export * from './instance.js';

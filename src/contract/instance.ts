@@ -117,6 +117,18 @@ export const Registration = Type.Object(
 );
 export type Registration = Static<typeof Registration>;
 
+/** How an instance left. */
+const Departure = Type.Object(
+  {
+    kind: Type.Enum(['removed', 'expired'], { examples: ['expired'] }),
+    cause: Type.String({ description: 'deregister or lease', examples: ['lease'] }),
+    at: Timestamp('When it left'),
+    by: Type.Optional(Type.String({ description: 'Name of the token that removed it', examples: ['fleet'] })),
+    deadline: Type.Optional(Timestamp('The end of the lease that expired')),
+  },
+  { description: 'With include=offline, on those that have left: how' },
+);
+
 export const Instance = Type.Object(
   {
     instanceId: InstanceId,
@@ -141,6 +153,7 @@ export const Instance = Type.Object(
     updatedAt: Timestamp('When something last changed'),
     lastHeartbeat: Timestamp('When the lease was last renewed'),
     expiresAt: Timestamp('When the lease ends unless renewed'),
+    departed: Type.Optional(Departure),
   },
   { $id: 'Instance', description: 'A registered instance' },
 );

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type, type TSchema } from 'typebox';
 
 /** Names that become part of a Redis key: no colon, brace, NUL or wildcard can reach a key name. */
 export const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
@@ -41,3 +41,9 @@ export const IntervalMs = (description: string) => Type.Integer({ minimum: 1, de
 
 export const Timestamp = (description: string) =>
   Type.String({ description: `${description}; ISO 8601, Redis time`, examples: ['2026-11-21T00:16:40.123Z'] });
+
+/** Without its example: Swagger UI would send that for a parameter one may leave out. */
+export function blank<T extends TSchema>(schema: T): T {
+  const { examples: _examples, ...rest } = schema as T & { examples?: unknown };
+  return rest as unknown as T;
+}

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
 import type { Caller, Registry } from '../registry/registry.js';
 import { ScopedRegistry } from '../registry/scoped-registry.js';
+import { findSession } from './session.js';
 import type { Token, TokenStore, TokenVerb } from './tokens.js';
 
 declare module 'fastify' {
@@ -11,6 +12,10 @@ declare module 'fastify' {
     access?: TokenVerb | 'public';
     /** Heartbeats count by themselves: other traffic must not push leases out. */
     bucket?: 'heartbeat';
+  }
+  interface FastifyInstance {
+    /** What this request was let in with is still good for it: nothing was withdrawn, narrowed or has run out since. */
+    mayStill: (request: FastifyRequest) => boolean;
   }
   interface FastifyRequest {
     /** Who calls; null on public routes. */
@@ -28,6 +33,15 @@ function secretOf({ headers }: FastifyRequest): string | undefined {
   if (typeof header === 'string') return header;
   const bearer = headers.authorization;
   return bearer !== undefined && /^bearer /i.test(bearer) ? bearer.slice(7) : undefined;
+}
+
+/** Whose request this is: by its token, or else, where it only reads, by its session. A token that is wrong is not made up for by a session. */
+function tokenOf(request: FastifyRequest, tokens: TokenStore): Token | undefined {
+  const { headers, method } = request;
+  const secret = secretOf(request);
+  if (secret !== undefined) return tokens.find(secret);
+  if (headers.authorization !== undefined || headers.cookie === undefined) return undefined;
+  return method === 'GET' || method === 'HEAD' ? findSession(headers.cookie, tokens) : undefined;
 }
 
 /** Who causes an event, for the event. */
@@ -70,13 +84,17 @@ export async function installAuth(app: FastifyInstance, { tokens, registry, rate
     return known;
   };
 
+  app.decorate('mayStill', (request: FastifyRequest) => {
+    const now = tokenOf(request, tokens);
+    const access = request.routeOptions.config.access as TokenVerb;
+    return now !== undefined && now.verbs.has(access) && JSON.stringify(now.scope) === JSON.stringify(request.token?.scope);
+  });
   app.decorateRequest('token', null);
   app.decorateRequest('registry');
   app.addHook('onRequest', (request, _reply, done) => {
     const access = request.is404 ? 'public' : (request.routeOptions.config.access ?? 'admin');
     if (access === 'public') return done();
-    const secret = secretOf(request);
-    const token = secret === undefined ? undefined : tokens.find(secret);
+    const token = tokenOf(request, tokens);
     if (!token) return void refuse(request).catch(done);
     if (!token.verbs.has(access)) return done(new RegistryError('forbidden', `this token may not ${access}`));
     request.token = token;

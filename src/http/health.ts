@@ -1,11 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import type { View } from '../registry/view.js';
 import { sendProblem } from './errors.js';
 import { problem, retryAfter } from './schemas.js';
 
 export interface HealthOptions {
   /** This replica is shutting down: the balancer should look elsewhere. */
   draining: () => boolean;
+  view: Pick<View, 'loaded' | 'serving'>;
   /** Redis answered lately. */
   storeReachable: () => boolean;
 }
@@ -32,24 +34,27 @@ const readyzRoute = {
   schema: {
     operationId: 'readyz',
     summary: 'Can this replica serve?',
+    description: 'It can while it has read the registry and Redis has not been silent for longer than MAX_STALE_SECONDS. With `require=redis`: while it can write, too.',
     tags: ['operations'],
     security: [],
     querystring: Type.Object(
       { require: Type.Optional(Type.Enum(['redis'], { description: 'Also insist on Redis', examples: ['redis'] })) },
       { additionalProperties: false },
     ),
-    response: { 200: status('Ready', 'ready'), 503: problem('store_unavailable', 'Redis does not answer; or `draining`: this replica is shutting down', retryAfter) },
+    response: { 200: status('Ready', 'ready'), 503: problem('store_unavailable', 'the registry is not read yet, or Redis is silent; or `draining`: this replica is shutting down', retryAfter) },
   },
 } as const;
 
 /** `/livez` and `/readyz`, for orchestrators and balancers; no token. */
-export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, { draining, storeReachable }, done) => {
+export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, { draining, view, storeReachable }, done) => {
   app.get('/livez', livezRoute, () => ({ status: 'alive' }));
 
-  // Until replicas answer from memory, one that cannot reach Redis can serve nothing: `require=redis` changes nothing yet.
-  app.get('/readyz', readyzRoute, async (_request, reply) => {
+  app.get('/readyz', readyzRoute, async (request, reply) => {
     if (draining()) return sendProblem(reply, { code: 'draining', detail: 'this replica is shutting down' });
-    if (!storeReachable()) return sendProblem(reply, { code: 'store_unavailable', detail: 'Redis does not answer' });
+    const refuse = (detail: string) => sendProblem(reply, { code: 'store_unavailable', detail });
+    if (!view.loaded) return refuse('this replica is still reading the registry');
+    if (!view.serving) return refuse('Redis has been silent for longer than MAX_STALE_SECONDS');
+    if (request.query.require === 'redis' && !storeReachable()) return refuse('Redis does not answer');
     return { status: 'ready' };
   });
   done();

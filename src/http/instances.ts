@@ -1,22 +1,23 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import {
-  DiscoverQuery, DiscoverReply, Instance, InstanceParams, InstancePatch, RegisterReply, Registration, RemoveQuery,
+  FreshnessQuery, Instance, InstanceParams, InstancePatch, RegisterReply, Registration, RemoveQuery,
 } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { heartbeatIntervalMs } from '../registry/lease.js';
-import type { Prober } from '../registry/prober.js';
 import { completeRegistration, type LeaseLimits } from '../registry/registration.js';
 import { notFound } from '../registry/refusals.js';
+import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
-import { discoveryOf } from './discovery-query.js';
+import { freshnessOf } from './discovery-query.js';
 import { observedIp } from './observed.js';
-import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, staleProblem } from './schemas.js';
+import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, staleHeader, staleProblem } from './schemas.js';
+import { sayStale } from './stale.js';
 
 export interface InstanceRouteOptions {
+  view: View;
   lease: LeaseLimits;
   heartbeatIntervalMs: number;
-  prober: Prober;
   warnOfForwarded: (request: FastifyRequest) => void;
 }
 
@@ -38,27 +39,6 @@ const registerRoute = {
   },
 } as const;
 
-const discoverRoute = {
-  config: { access: 'read' },
-  schema: {
-    operationId: 'discoverInstances',
-    summary: 'Discover live instances',
-    description:
-      'Every status, unless `status` says otherwise; `label.<key>=<value>` chooses by label, any number of them. An unknown group is an empty list.',
-    tags: ['instances'],
-    querystring: DiscoverQuery,
-    response: {
-      200: jsonReply(DiscoverReply, 'What is live', {
-        'X-Health-Unchecked': {
-          type: 'integer',
-          description: 'With healthCheck: how many are listed unprobed, for want of a TCP port or an address in an allowed network',
-        },
-      }),
-      ...commonProblems,
-    },
-  },
-} as const;
-
 const getRoute = {
   config: { access: 'read' },
   schema: {
@@ -66,8 +46,8 @@ const getRoute = {
     summary: 'Look at one instance',
     tags: ['instances'],
     params: InstanceParams,
-    querystring: noQuery,
-    response: { 200: jsonReply(Instance, 'The instance', revisionHeader), ...commonProblems, ...notFoundProblem },
+    querystring: FreshnessQuery,
+    response: { 200: jsonReply(Instance, 'The instance', { ...revisionHeader, ...staleHeader }), ...commonProblems, ...notFoundProblem },
   },
 } as const;
 
@@ -98,8 +78,8 @@ const removeRoute = {
   },
 } as const;
 
-/** `/sd/v1/instances`: register, discover, look at, change, remove. */
-export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, options, done) => {
+/** `/sd/v1/instances`: register, look at, change, remove. */
+export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, { view, ...options }, done) => {
   app.post('/instances', registerRoute, async (request, reply) => {
     options.warnOfForwarded(request);
     const ip = observedIp(request);
@@ -111,18 +91,10 @@ export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> 
     return { instanceId, incarnation, ttlSeconds, heartbeatIntervalMs: intervalMs, revision, observedIp: ip ?? '' };
   });
 
-  app.get('/instances', discoverRoute, async (request, reply) => {
-    const found = await request.registry.discover(discoveryOf(request.query));
-    if (request.query.healthCheck !== true) return found;
-    const { passing, unchecked } = await options.prober(found.instances);
-    reply.header('x-health-unchecked', unchecked);
-    return { ...found, instances: passing };
-  });
-
   app.get('/instances/:id', getRoute, async (request, reply) => {
-    const found = await request.registry.find(request.params.id);
+    const found = await request.registry.find(request.params.id, freshnessOf(request.query));
     if (!found) throw notFound(request.params.id);
-    reply.header('x-revision', found.revision);
+    sayStale(reply.header('x-revision', found.revision), view.staleMs);
     return found.instance;
   });
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { View } from '../registry/view.js';
 import { commonProblems, noQuery } from './schemas.js';
 
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -21,6 +22,9 @@ export function createMetrics() {
     lastSweep: new Gauge({ registers, name: 'rollcall_last_sweep_timestamp_seconds', help: 'When this replica last ran a sweep job' }),
     evictions: new Counter({ registers, name: 'rollcall_evictions_total', help: 'Instances evicted by this replica' }),
     rescored: new Counter({ registers, name: 'rollcall_rescored_total', help: 'Leases that the sweep found to end later, by grace' }),
+    changes: new Counter({ registers, name: 'rollcall_changes_total', help: 'Changes read from the log, by kind', labelNames: ['kind'] }),
+    reloads: new Counter({ registers, name: 'rollcall_view_loads_total', help: 'Times the whole registry was read: start, lag (the log had a gap), epoch (it was another)', labelNames: ['reason'] }),
+    watchersEnded: new Counter({ registers, name: 'rollcall_watchers_ended_total', help: 'Watchers ended by this replica: slow, stuck, revoked, shutdown', labelNames: ['reason'] }),
     reconciled: new Counter({ registers, name: 'rollcall_reconciled_total', help: 'Hand-written keys mended', labelNames: ['action'] }),
   };
 }
@@ -37,6 +41,25 @@ function remembered<T>(make: (key: string) => T) {
   };
 }
 
+/** What is read off the view when somebody asks. */
+export function observeView({ registry }: Metrics, view: View) {
+  const gauge = (name: string, help: string, value: () => number) => {
+    new Gauge({
+      registers: [registry],
+      name,
+      help,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  gauge('rollcall_view_loaded', '1 once this replica has read the registry', () => (view.loaded ? 1 : 0));
+  gauge('rollcall_view_instances', 'Instances in the memory of this replica', () => view.size);
+  gauge('rollcall_view_stale_seconds', 'For how long Redis has been silent; 0 while the view is fresh', () => (view.staleMs ?? 0) / 1000);
+  gauge('rollcall_watchers', 'Watchers of this replica', () => view.hub.watching);
+  gauge('rollcall_long_polls', 'Long polls that wait', () => view.polls.waiting);
+}
+
 export function countHeartbeats(metrics: Metrics) {
   const counterFor = remembered((status) => metrics.heartbeats.labels(status));
   return (status: number) => counterFor(String(status)).inc();
@@ -49,6 +72,7 @@ export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic:
     return metrics.requests.labels(method, route, status);
   });
   app.addHook('onResponse', (request, reply, done) => {
+    if (request.lasting) return done(); // its own gauges count it
     timerFor(`${reply.statusCode} ${request.method} ${request.routeOptions.url ?? 'none'}`).observe(reply.elapsedTime / 1000);
     done();
   });

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import swagger from '@fastify/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
+import { SESSION_COOKIE } from './session.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -9,6 +10,12 @@ const description = `HTTP service discovery. Servers register, send heartbeats, 
 Every error is RFC 9457 problem+json with a \`code\` of one closed list. Times are ISO 8601 by the clock of Redis.`;
 
 const SECURITY = [{ apiToken: [] }, { bearer: [] }];
+const READ_SECURITY = [...SECURITY, { session: [] }];
+
+function securityOf({ config, method }: RouteOptions) {
+  if (config?.access === 'public') return [];
+  return [method].flat().includes('GET') ? READ_SECURITY : SECURITY;
+}
 
 /** Collects every route registered after it into one OpenAPI 3.1 document. */
 export async function installOpenapi(app: FastifyInstance) {
@@ -20,17 +27,19 @@ export async function installOpenapi(app: FastifyInstance) {
       tags: [
         { name: 'instances', description: 'Register, discover, change, remove' },
         { name: 'heartbeats', description: 'Keep a lease' },
+        { name: 'watch', description: 'Follow changes, and look back at them' },
         { name: 'operations', description: 'For those who run it' },
       ],
       components: {
         securitySchemes: {
           apiToken: { type: 'apiKey', in: 'header', name: 'X-API-Token' },
           bearer: { type: 'http', scheme: 'bearer' },
+          session: { type: 'apiKey', in: 'cookie', name: SESSION_COOKIE, description: 'Set by createSession; for reading only' },
         },
       },
     },
     transform: ({ schema, url, route }) => ({
-      schema: { ...(schema), ...(route.config?.access === 'public' ? { security: [] } : { security: SECURITY }) },
+      schema: { ...schema, security: securityOf(route) },
       url,
     }),
     transformObject: (document) => withOptionalBodies('openapiObject' in document ? document.openapiObject : {}),

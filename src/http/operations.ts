@@ -1,6 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { GroupsReply } from '../contract/index.js';
-import { commonProblems, jsonReply, noQuery } from './schemas.js';
+import { FreshnessQuery, GroupsReply } from '../contract/index.js';
+import type { View } from '../registry/view.js';
+import { freshnessOf } from './discovery-query.js';
+import { commonProblems, jsonReply, staleHeader } from './schemas.js';
+import { sayStale } from './stale.js';
+
+export interface OperationRouteOptions {
+  view: View;
+}
 
 const groupsRoute = {
   config: { access: 'read' },
@@ -8,13 +15,17 @@ const groupsRoute = {
     operationId: 'listGroups',
     summary: 'Count instances by type, group and status',
     tags: ['operations'],
-    querystring: noQuery,
-    response: { 200: jsonReply(GroupsReply, 'Groups with live instances'), ...commonProblems },
+    querystring: FreshnessQuery,
+    response: { 200: jsonReply(GroupsReply, 'Groups with live instances', staleHeader), ...commonProblems },
   },
 } as const;
 
 /** `/sd/v1/groups`: what is registered, at a glance. */
-export const operationRoutes: FastifyPluginCallbackTypebox = (app, _options, done) => {
-  app.get('/groups', groupsRoute, async (request) => ({ groups: await request.registry.groups() }));
+export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view }, done) => {
+  app.get('/groups', groupsRoute, async (request, reply) => {
+    const groups = await request.registry.groups(freshnessOf(request.query));
+    sayStale(reply, view.staleMs);
+    return { groups };
+  });
   done();
 };

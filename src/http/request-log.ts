@@ -3,6 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** It takes long because the caller asked for that: a watch, or a long poll. It is neither slow nor in the latencies. */
+    lasting: boolean;
+  }
+}
+
 const SLOW_MS = 250;
 const ACCEPTED = /^[A-Za-z0-9._-]{1,64}$/;
 
@@ -18,8 +25,9 @@ export function createRequestIds() {
 
 /** One line for a slow request at info, for any other at debug: a line each at info would cost 43 % of throughput. */
 export function installRequestLog(app: FastifyInstance, log: Logger) {
+  app.decorateRequest('lasting', false);
   app.addHook('onResponse', (request, reply, done) => {
-    const slow = reply.elapsedTime > SLOW_MS;
+    const slow = reply.elapsedTime > SLOW_MS && !request.lasting;
     if (slow || log.isLevelEnabled('debug')) {
       const { id: requestId, method, routeOptions, token } = request;
       const line = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime), caller: token?.name };

@@ -1,13 +1,13 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import {
-  DiscoverReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  DiscoverReply, EventsReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
   Problem, RegisterReply, Registration, type ProblemCode,
 } from '../contract/index.js';
 import { problemOf } from './problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [
-  DiscoverReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  DiscoverReply, EventsReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
   Problem, RegisterReply, Registration,
 ];
 
@@ -25,6 +25,13 @@ export const jsonReply = (schema: TSchema, description: string, headers?: Header
 });
 
 export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
+export const staleHeader: Headers = { 'X-Stale-Seconds': { type: 'integer', description: 'Only while Redis is silent: for how long' } };
+/** Of answers from memory. */
+export const readHeaders: Headers = {
+  ETag: { type: 'string', description: 'Of the content, weak: the same on every replica, and not touched by heartbeats' },
+  'X-Revision': { type: 'string', description: 'The last change that the answer takes into account' },
+  ...staleHeader,
+};
 export const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
 
 const PROBLEM_MEDIA = 'application/problem+json';

@@ -106,6 +106,11 @@ export class TokenStore {
     return match;
   }
 
+  /** Those of this name: names are unique within the list and within the file, not across both. In the order of `find`, where the last one counts. */
+  named(name: string): Token[] {
+    return [...this.fixed, ...this.#fromFile].filter((token) => token.name === name);
+  }
+
   close() {
     clearInterval(this.#timer);
   }

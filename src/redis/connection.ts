@@ -5,8 +5,11 @@ import type { RedisTarget } from './url.js';
 export type Connection = Redis | Cluster;
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
-/** `commands` answer a waiting caller and fail fast; `jobs` block for work and wait for Redis as long as it takes. */
-export type Role = 'commands' | 'jobs';
+/**
+ * `commands` answer a waiting caller and fail fast; the `reader` of the log blocks for a moment and tries again by itself;
+ * `jobs` block for work and wait for Redis as long as it takes.
+ */
+export type Role = 'commands' | 'reader' | 'jobs';
 
 export interface ConnectionConfig {
   target: RedisTarget;
@@ -23,20 +26,17 @@ const MAX_RETRY_DELAY_MS = 300;
 const retryDelay = (attempt: number) => Math.min(50 * attempt, MAX_RETRY_DELAY_MS - 50) + Math.random() * 50;
 
 function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
-  const forRole: Options =
-    role === 'commands'
-      ? {
-          commandTimeout: COMMAND_TIMEOUT_MS,
-          maxRetriesPerRequest: 1,
-          enableOfflineQueue: false,
-          socketTimeout: SILENT_SOCKET_MS,
-          // What was already answered 503 must not be sent again behind the caller's back: seconds later it would
-          // revive what was removed since, and remove what was registered.
-          autoResendUnfulfilledCommands: false,
-        }
-      : { maxRetriesPerRequest: null };
+  const failFast: Options = { maxRetriesPerRequest: 1, enableOfflineQueue: false, socketTimeout: SILENT_SOCKET_MS };
+  const forRole: Record<Role, Options> = {
+    // What was already answered 503 must not be sent again behind the caller's back: seconds later it would revive what
+    // was removed since, and remove what was registered.
+    commands: { ...failFast, commandTimeout: COMMAND_TIMEOUT_MS, autoResendUnfulfilledCommands: false },
+    // What is not sent again and was under way when the connection broke would otherwise never be settled.
+    reader: { ...failFast, commandTimeout: SILENT_SOCKET_MS },
+    jobs: { maxRetriesPerRequest: null },
+  };
   return {
-    ...forRole,
+    ...forRole[role],
     connectionName: `rollcall-${role}`,
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,

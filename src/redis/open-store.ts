@@ -23,17 +23,29 @@ export interface StoreOptions {
  */
 export async function openStore(config: ConnectionConfig, options: StoreOptions, log: Logger): Promise<Store> {
   const connection = createConnection('commands', config, log);
-  try {
-    await ready(connection);
-    await checkServer(connection, log);
-  } catch (error) {
-    connection.disconnect();
-    throw new Error(explain(error as Error, describeTarget(config.target)), { cause: error });
-  }
+  await opened(connection, config, () => checkServer(connection, log));
   const keys = makeKeys(options.prefix);
   const scripts = new Scripts(keys, options);
   const turns = new Turns(connection, scripts, options.observe ?? (() => undefined));
   return { connection, keys, scripts, turns };
+}
+
+/** A connection of its own for reading the log, which callers' writes do not hold up. */
+export async function openReaderConnection(config: ConnectionConfig, log: Logger): Promise<Connection> {
+  const connection = createConnection('reader', config, log);
+  await opened(connection, config);
+  return connection;
+}
+
+/** Waits until it is ready and found good; else closes it, and says what to do. */
+async function opened(connection: Connection, { target }: ConnectionConfig, check: () => Promise<void> = () => Promise.resolve()) {
+  try {
+    await ready(connection);
+    await check();
+  } catch (error) {
+    connection.disconnect();
+    throw new Error(explain(error as Error, describeTarget(target)), { cause: error });
+  }
 }
 
 const FATAL = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;

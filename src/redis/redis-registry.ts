@@ -1,20 +1,26 @@
-import type { Instance, InstancePatch, Status } from '../contract/index.js';
-import { STATUSES } from '../contract/index.js';
-import { RegistryError } from '../registry/errors.js';
-import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Discovery, Found, GroupCount, Home, Registered, Registry, RemoveGuard } from '../registry/registry.js';
-import { inScope, type Scope } from '../registry/scope.js';
+import type { InstancePatch } from '../contract/index.js';
+import { invalidField, RegistryError } from '../registry/errors.js';
+import type {
+  Beat, BeatResult, Caller, CompleteRegistration, Discovered, Discovery, Found, Freshness, GroupCount, History, HistoryQuery, Home, Poll,
+  Registered, Registry, RemoveGuard, WatchQuery,
+} from '../registry/registry.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
+import { parseRevision, type Position } from '../registry/revision.js';
+import type { Scope } from '../registry/scope.js';
+import type { View } from '../registry/view.js';
+import type { Sink } from '../registry/watch-frames.js';
+import { beginWatch } from '../registry/watch-start.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
+import { changesAfter, readHistory } from './history.js';
 import { homeKey, type Keys } from './keys.js';
+import { takePulse, type Pulse } from './pulse.js';
 import type { Scripts } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
 import type { Turns } from './turns.js';
 
-/** Members one discover call looks at: a script blocks Redis while it runs. */
-const DISCOVER_STEP = 1000;
-/** A filter that nothing matches looks at everybody: one caller must not keep Redis busy for longer than this. */
-const DISCOVER_WITHIN_MS = 3000;
+/** How long a read waits for the view to come as far as it asks for. */
+const CATCH_UP_MS = 1000;
 
 export interface Store {
   connection: Connection;
@@ -25,7 +31,12 @@ export interface Store {
 
 /** The registry over Redis: the server's own, and the client's Redis-direct mode. */
 export class RedisRegistry implements Registry {
-  constructor(private readonly store: Store) {}
+  #asking: Promise<Pulse> | undefined;
+
+  constructor(
+    private readonly store: Store,
+    private readonly view: View,
+  ) {}
 
   async register(registration: CompleteRegistration, caller: Caller, from?: Home | null): Promise<Registered> {
     const { instanceId } = registration;
@@ -60,39 +71,41 @@ export class RedisRegistry implements Registry {
     return revision;
   }
 
-  async find(id: string): Promise<Found | undefined> {
-    const flat = (await this.#read('find', [id])) as string[];
-    return flat.length > 0 ? found(flat) : undefined;
+  async find(id: string, need: Freshness = {}): Promise<Found | undefined> {
+    await this.#catchUp(need);
+    return this.view.find(id);
   }
 
-  async discover(query: Discovery): Promise<Discovered> {
-    const deadline = performance.now() + DISCOVER_WITHIN_MS;
-    const instances: Instance[] = [];
-    let after = query.after ?? '';
-    do {
-      if (performance.now() > deadline) throw new RegistryError('overloaded', 'too much to look through: narrow the query by type and group');
-      const [next, ...records] = (await this.#read('discover', [query.type ?? '', query.group ?? '', after, DISCOVER_STEP])) as [string, ...string[][]];
-      for (const flat of records) {
-        const instance = decodeInstance(pairs(flat));
-        if (!matches(query, instance)) continue;
-        const last = instances.at(-1);
-        if (last && instances.length === query.limit) return { instances, next: `${homeKey(last)}:${last.instanceId}` };
-        instances.push(instance);
-      }
-      after = next;
-    } while (after !== '' && instances.length < query.limit);
-    return { instances, ...(after !== '' && { next: after }) };
+  async discover(query: Discovery, need: Freshness = {}, poll?: Poll): Promise<Discovered> {
+    const { view } = this;
+    await this.#catchUp(need);
+    let answer = view.answer(query);
+    if (poll?.isKnown(answer.etag)) {
+      await view.polls.wait(query, poll.isKnown, poll.waitMs, poll.signal);
+      answer = view.answer(query);
+    }
+    return { answer, revision: view.revision, staleMs: view.staleMs };
   }
 
-  async groups(scope?: Scope): Promise<GroupCount[]> {
-    const counts = new Map<string, GroupCount>();
-    let after: string | undefined;
-    do {
-      const page: Discovered = await this.discover({ limit: DISCOVER_STEP, ...(scope && { scope }), ...(after && { after }) });
-      for (const instance of page.instances) count(counts, instance);
-      after = page.next;
-    } while (after);
-    return [...counts.values()];
+  async groups(need: Freshness = {}, scope?: Scope): Promise<GroupCount[]> {
+    await this.#catchUp(need);
+    return this.view.groups(scope);
+  }
+
+  watch(query: WatchQuery, from: string | undefined, sink: Sink): Promise<void> {
+    const log = {
+      catchUp: () => this.#catchUp({ strong: true }),
+      changesAfter: (position: Position) => changesAfter(this.store, position),
+    };
+    return beginWatch(this.view, log, query, from, sink);
+  }
+
+  async history(query: HistoryQuery): Promise<History> {
+    try {
+      return await readHistory(this.store, query);
+    } catch (error) {
+      throw storeUnavailable(error);
+    }
   }
 
   async locate(ids: string[]): Promise<(Home | undefined)[]> {
@@ -110,12 +123,30 @@ export class RedisRegistry implements Registry {
     }
   }
 
-  async #read(verb: 'find' | 'discover', args: (string | number)[]): Promise<unknown> {
+  /** Waits until the view has what a read needs. */
+  async #catchUp({ minRevision, strong }: Freshness) {
+    if (minRevision === undefined && !strong) return;
+    const asked = minRevision === undefined ? undefined : parseRevision(minRevision);
+    if (minRevision !== undefined && !asked) throw invalidField('?minRevision', 'must be a revision that this API gave');
+    if (asked && !strong && asked.epoch === this.view.table.position.epoch) return this.view.reached(asked, 0, CATCH_UP_MS);
     try {
-      return await this.store.scripts.run(this.store.connection, verb, args);
+      const { epoch, head, nowMs } = await this.#askStore();
+      // A watermark of the same millisecond may come from a read before this call.
+      await this.view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);
     } catch (error) {
-      throw storeUnavailable(error);
+      throw error instanceof RegistryError ? error : storeUnavailable(error);
     }
+  }
+
+  /** The head of the log and the time, asked once for all who need it in this turn, and at its end: after all of them came. */
+  #askStore(): Promise<Pulse> {
+    this.#asking ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        this.#asking = undefined;
+        takePulse(this.store.connection, this.store.scripts).then(resolve, reject);
+      });
+    });
+    return this.#asking;
   }
 }
 
@@ -157,23 +188,4 @@ function beatResult(reply: unknown): BeatResult {
 function found(flat: string[]): Found {
   const fields = pairs(flat);
   return { instance: decodeInstance(fields), revision: fields.revision ?? '' };
-}
-
-function matches({ statuses, labels, scope }: Discovery, instance: Instance): boolean {
-  if (statuses && !statuses.includes(instance.status)) return false;
-  if (!inScope(scope, instance)) return false;
-  return labels === undefined || Object.entries(labels).every(([key, value]) => instance.labels[key] === value);
-}
-
-function count(counts: Map<string, GroupCount>, instance: Instance) {
-  const key = homeKey(instance);
-  let group = counts.get(key);
-  if (!group) {
-    const statuses = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
-    group = { type: instance.type, group: instance.group, instances: 0, cordoned: 0, statuses };
-    counts.set(key, group);
-  }
-  group.instances++;
-  group.statuses[instance.status]++;
-  if (instance.cordoned) group.cordoned++;
 }

@@ -1,5 +1,6 @@
 import { invalidField, RegistryError } from './errors.js';
 import type { Home } from './registry.js';
+import { inScope, type Scope } from './scope.js';
 
 export const notFound = (id: string, advice = '') =>
   new RegistryError('instance_not_found', `no live instance '${id}' here${advice}`);
@@ -15,3 +16,8 @@ export const forbiddenHome = ({ type, group }: Home) =>
 /** Says nothing of where the instance lives: that is not this token's to know. */
 export const forbiddenInstance = (id: string) =>
   new RegistryError('forbidden', `this token is not for the type or group of instance '${id}'`);
+
+/** @throws {RegistryError} forbidden, for a question about one group that is none of this token's. A wider one is only filtered. */
+export function insistScope(scope: Scope | undefined, { type, group }: Partial<Home>) {
+  if (type !== undefined && group !== undefined && !inScope(scope, { type, group })) throw forbiddenHome({ type, group });
+}

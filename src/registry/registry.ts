@@ -1,5 +1,9 @@
-import type { Heartbeat, Instance, InstancePatch, Port, ProblemCode, Registration, Status } from '../contract/index.js';
+import type { ChangeKind, Heartbeat, Instance, InstancePatch, Port, ProblemCode, Registration, Status } from '../contract/index.js';
+import type { Answer } from './answers.js';
+import type { Change } from './change.js';
+import type { Position } from './revision.js';
 import type { Scope } from './scope.js';
+import type { Sink } from './watch-frames.js';
 
 /** Who calls: the token's name stands in the events it causes. */
 export interface Caller {
@@ -55,14 +59,65 @@ export interface Discovery {
   scope?: Scope;
   /** `<type>:<group>:<id>`: start behind this one. */
   after?: string;
+  /** Those too that left lately, marked `departed`. */
+  offline?: boolean;
   limit: number;
 }
 
+/** What an answer must take into account. By default it is what this replica knows: as a rule that is a few milliseconds old. */
+export interface Freshness {
+  /** At least the log up to this revision. One of another epoch is treated as `strong`. */
+  minRevision?: string;
+  /** Everything that was acknowledged anywhere before this call. */
+  strong?: boolean;
+}
+
+/** Waits for an answer that the caller does not know yet. */
+export interface Poll {
+  isKnown: (etag: string) => boolean;
+  waitMs: number;
+  /** The caller has gone. */
+  signal: AbortSignal;
+}
+
 export interface Discovered {
-  /** In the order of type, group, id. */
-  instances: Instance[];
-  /** There is more: pass it as `after`. */
-  next?: string;
+  /** Instances in the order of type, group, id. Its body is to be read at once: it follows the view. */
+  answer: Answer;
+  /** The last change that the answer takes into account. */
+  revision: string;
+  /** For how long the store has been silent, if that is too long. */
+  staleMs: number | undefined;
+}
+
+/** Whom to watch. */
+export interface WatchQuery {
+  type?: string;
+  group?: string;
+  scope?: Scope;
+  /** Tell of `performance` too, at most once a second per instance. */
+  performance?: boolean;
+}
+
+export interface HistoryQuery {
+  type?: string;
+  group?: string;
+  instanceId?: string;
+  kinds?: ChangeKind[];
+  scope?: Scope;
+  /** Only what came after this position, oldest first … */
+  after?: Position;
+  /** … or what came before it, latest first. With neither: the latest. */
+  before?: Position;
+  limit: number;
+}
+
+export interface History {
+  epoch: string;
+  changes: Change[];
+  /** Id to go on from, in the same direction; undefined at the end of the log. */
+  next: string | undefined;
+  /** Changes after `after` are no longer in the log: it was trimmed. */
+  gap: boolean;
 }
 
 export interface GroupCount extends Home {
@@ -79,7 +134,7 @@ export interface GroupCount extends Home {
  * may be repeated: a call that timed out may still have happened.
  *
  * Every method rejects with a RegistryError; `store_unavailable` when the store did not answer in time, in which case a
- * write may or may not have happened.
+ * write may or may not have happened. Reads answer from memory while the store is away, for as long as they may.
  */
 export interface Registry {
   /**
@@ -94,9 +149,17 @@ export interface Registry {
   /** Rejects: instance_not_found (also when type or group is not its own), stale_incarnation. Returns the revision. */
   remove(id: string, guard: RemoveGuard, caller: Caller): Promise<string>;
   /** A live instance, or undefined. */
-  find(id: string): Promise<Found | undefined>;
-  discover(query: Discovery): Promise<Discovered>;
-  groups(scope?: Scope): Promise<GroupCount[]>;
+  find(id: string, need?: Freshness): Promise<Found | undefined>;
+  /** What is live under a query. With `poll` it waits for another answer than the known one, and gives whatever there is then. */
+  discover(query: Discovery, need?: Freshness, poll?: Poll): Promise<Discovered>;
+  groups(need?: Freshness, scope?: Scope): Promise<GroupCount[]>;
+  /**
+   * Begins a watch: a snapshot, or what came after the revision `from`, then every change as it comes, until the sink is closed.
+   * Resolves when it has begun; rejects only before anything is written.
+   */
+  watch(query: WatchQuery, from: string | undefined, sink: Sink): Promise<void>;
+  /** What happened, page by page. */
+  history(query: HistoryQuery): Promise<History>;
   /** Where each id lives now, lapsed or not; undefined where it is unknown. */
   locate(ids: string[]): Promise<(Home | undefined)[]>;
 }

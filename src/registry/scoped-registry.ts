@@ -1,8 +1,11 @@
 import type { InstancePatch } from '../contract/index.js';
 import { RegistryError } from './errors.js';
-import { forbiddenHome, forbiddenInstance, notFound } from './refusals.js';
-import type { Beat, BeatResult, Caller, CompleteRegistration, Discovery, Home, Registered, Registry, RemoveGuard } from './registry.js';
+import { forbiddenHome, forbiddenInstance, insistScope, notFound } from './refusals.js';
+import type {
+  Beat, BeatResult, Caller, CompleteRegistration, Discovery, Freshness, HistoryQuery, Home, Poll, Registered, Registry, RemoveGuard, WatchQuery,
+} from './registry.js';
 import { inScope, type Scope } from './scope.js';
+import type { Sink } from './watch-frames.js';
 
 const ATTEMPTS = 3;
 const FORBIDDEN_BEAT: BeatResult = { status: 403, code: 'forbidden' };
@@ -55,20 +58,29 @@ export class ScopedRegistry implements Registry {
     return this.registry.remove(id, { ...guard, ...home }, caller);
   }
 
-  async find(id: string) {
-    const found = await this.registry.find(id);
+  async find(id: string, need?: Freshness) {
+    const found = await this.registry.find(id, need);
     if (found) this.#insist(found.instance, id);
     return found;
   }
 
-  discover(query: Discovery) {
-    const { type, group } = query;
-    if (type !== undefined && group !== undefined && !inScope(this.scope, { type, group })) throw forbiddenHome({ type, group });
-    return this.registry.discover({ ...query, scope: this.scope });
+  async discover(query: Discovery, need?: Freshness, poll?: Poll) {
+    insistScope(this.scope, query);
+    return this.registry.discover({ ...query, scope: this.scope }, need, poll);
   }
 
-  groups() {
-    return this.registry.groups(this.scope);
+  groups(need?: Freshness) {
+    return this.registry.groups(need, this.scope);
+  }
+
+  async watch(query: WatchQuery, from: string | undefined, sink: Sink) {
+    insistScope(this.scope, query);
+    return this.registry.watch({ ...query, scope: this.scope }, from, sink);
+  }
+
+  async history(query: HistoryQuery) {
+    insistScope(this.scope, query);
+    return this.registry.history({ ...query, scope: this.scope });
   }
 
   locate(ids: string[]) {

@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import request from 'supertest';
@@ -11,6 +12,8 @@ import { RedisMaintenance } from '../../src/redis/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
 import { RedisRegistry } from '../../src/redis/redis-registry.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
+import type { View } from '../../src/registry/view.js';
+import { openView, strongByDefault } from './view.js';
 
 export const TOKEN = 'test-token-of-the-suite';
 let prefixes = 0;
@@ -24,13 +27,18 @@ export interface StoreSetup {
   redisUrl?: string;
   prefix?: string;
   eventsMax?: number;
+  /** Reads are answered as the view stands; otherwise each is strong (test/helpers/view.ts). */
+  fromMemory?: boolean;
+  maxStaleMs?: number;
   /** Where to put what closes it; by default it lives as long as the test. */
   cleanup?: (close: () => Promise<void>) => void;
 }
 
 /** A registry over a real Redis under a fresh prefix, closed and cleaned when the test is over. */
-export async function openRegistry({ redisUrl = inject('redisUrl'), prefix = freshPrefix(), eventsMax = 50_000, cleanup = onTestFinished }: StoreSetup = {}) {
-  const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix, eventsMax, plainLua: false }, silent);
+export async function openRegistry(setup: StoreSetup = {}) {
+  const { redisUrl = inject('redisUrl'), prefix = freshPrefix(), eventsMax = 50_000, fromMemory = false, maxStaleMs, cleanup = onTestFinished } = setup;
+  const config = { target: parseRedisUrl(redisUrl) };
+  const store = await openStore(config, { prefix, eventsMax, plainLua: false }, silent);
   const raw = new Redis(redisUrl);
   raw.on('error', () => undefined);
   // The sweep and the pulse of a real replica keep `alive` young; without it every lease would be in grace.
@@ -42,7 +50,11 @@ export async function openRegistry({ redisUrl = inject('redisUrl'), prefix = fre
     store.connection.disconnect();
   });
   const maintenance = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, silent);
-  return { store, raw, prefix, keys: store.keys, registry: new RedisRegistry(store), maintenance };
+  const registryOf = (view: View) => (fromMemory ? new RedisRegistry(store, view) : strongByDefault(new RedisRegistry(store, view)));
+  const { view, reader } = await openView(store, config, cleanup, maxStaleMs);
+  /** As a replica that starts now has it: its view has just been loaded. */
+  const startAnother = async () => registryOf((await openView(store, config, cleanup)).view);
+  return { store, raw, prefix, keys: store.keys, view, reader, registry: registryOf(view), startAnother, maintenance };
 }
 
 export interface GatewaySetup extends StoreSetup, Partial<Omit<AppOptions, 'tokens'>> {
@@ -52,22 +64,30 @@ export interface GatewaySetup extends StoreSetup, Partial<Omit<AppOptions, 'toke
 /** The gateway as an application in this process, over a real Redis under a fresh prefix. */
 export async function buildGateway(setup: GatewaySetup = {}) {
   const opened = await openRegistry(setup);
-  const { tokens = tokensFromList(TOKEN), cleanup = onTestFinished, redisUrl: _url, prefix: _prefix, eventsMax: _max, ...options } = setup;
+  const { tokens = tokensFromList(TOKEN), cleanup = onTestFinished, redisUrl: _url, prefix: _prefix, eventsMax: _max, fromMemory: _memory, maxStaleMs: _stale, ...options } = setup;
   const app = await buildApp({
     registry: opened.registry,
+    view: opened.view,
     prober: createTcpProber(['127.0.0.0/8', '::1/128']),
     metrics: createMetrics(),
     lease: { defaultSeconds: 30, minSeconds: 1, maxSeconds: 3600 },
     heartbeatIntervalMs: 10_000,
     log: silent,
     draining: () => false,
-    storeReachable: () => true,
+    storeReachable: () => opened.reader.fresh,
     ...options,
     tokens: new TokenStore(tokens),
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
-  cleanup(() => app.close());
+  cleanup(() => closeApp(app));
   return { ...opened, app, call: caller(app.server, TOKEN) };
+}
+
+/** A client may have opened a socket without asking anything on it, as `fetch` does after an abort: nobody else would close that one. */
+async function closeApp(app: FastifyInstance) {
+  const late = setTimeout(() => app.server.closeAllConnections(), 1000);
+  await app.close();
+  clearTimeout(late);
 }
 
 /** Calls with the token: `call.post('/instances').send(…)`, below `/sd/v1`. */

@@ -4,11 +4,13 @@ import { buildApp } from '../../src/app.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { TokenStore } from '../../src/http/tokens.js';
 import type { Registry } from '../../src/registry/registry.js';
+import type { View } from '../../src/registry/view.js';
 
 /** The OpenAPI document as the routes say it now. No handler runs, so no registry is needed. */
 export async function renderOpenapi(): Promise<string> {
   const app = await buildApp({
     registry: {} as Registry,
+    view: { end: () => undefined } as View,
     tokens: new TokenStore([]),
     prober: (instances) => Promise.resolve({ passing: instances, unchecked: 0 }),
     metrics: createMetrics(),

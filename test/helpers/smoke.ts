@@ -3,25 +3,34 @@ import { expect, onTestFinished } from 'vitest';
 import { RedisMaintenance } from '../../src/redis/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
 import type { ConnectionConfig } from '../../src/redis/connection.js';
-import { Pulse } from '../../src/redis/pulse.js';
 import { RedisRegistry, type Store } from '../../src/redis/redis-registry.js';
 import { silent } from './gateway.js';
+import type { Registry } from '../../src/registry/registry.js';
+import { openView, strongByDefault } from './view.js';
 import { CALLER, complete, expectAgreement, expectChain, lapse, readStore } from './store.js';
 
-/** A store of a Redis that a test started itself; closed when the test is over. */
-export async function openSmoke(config: ConnectionConfig, prefix: string, plainLua = false): Promise<Store> {
+interface Smoke {
+  store: Store;
+  registry: Registry;
+  /** Closes what is open to the store. */
+  close: () => Promise<void>;
+}
+
+/** A store and a view of a Redis that a test started itself; closed when the test is over. */
+export async function openSmoke(config: ConnectionConfig, prefix: string, plainLua = false): Promise<Smoke> {
   const store = await openStore(config, { prefix, eventsMax: 1000, plainLua }, silent);
-  onTestFinished(() => store.connection.disconnect());
-  const pulse = new Pulse(store.connection, store.scripts);
-  await pulse.start();
-  onTestFinished(() => pulse.stop());
-  return store;
+  const opened = await openView(store, config);
+  const close = async () => {
+    await opened.close();
+    store.connection.disconnect();
+  };
+  onTestFinished(close);
+  return { store, close, registry: strongByDefault(new RedisRegistry(store, opened.view)) };
 }
 
 /** Every verb once, on whatever kind of Redis is behind `store`; `raw` looks at its keys. */
-export async function exercise(store: Store, raw: Redis) {
+export async function exercise({ store, registry }: Smoke, raw: Redis) {
   const { keys } = store;
-  const registry = new RedisRegistry(store);
   const maintenance = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, silent);
   const ids = ['a', 'b', 'c'];
   await raw.del(keys.grace); // an empty Redis begins with one
@@ -35,7 +44,7 @@ export async function exercise(store: Store, raw: Redis) {
   expect(await registry.register(complete({ instanceId: 'b', group: 'us-1', incarnation: 'life-2' }), CALLER)).toMatchObject({ outcome: 'replaced' });
   expect(await registry.locate(['a', 'b', 'x'])).toEqual([{ type: 'game', group: 'kr-1' }, { type: 'game', group: 'us-1' }, undefined]);
   await registry.remove('a', { incarnation: 'life-1' }, CALLER);
-  expect((await registry.discover({ limit: 10 })).instances.map(({ instanceId }) => instanceId)).toEqual(['c', 'b']);
+  expect((await registry.discover({ limit: 10 })).answer.read().instances.map(({ instanceId }) => instanceId)).toEqual(['c', 'b']);
 
   await lapse(raw, keys, ['c']);
   expect(await maintenance.sweep()).toEqual({ evicted: ['game:kr-1:c'], rescored: 0, more: false });

@@ -1,9 +1,7 @@
 import type { Redis } from 'ioredis';
-import { expect, onTestFinished } from 'vitest';
+import { expect } from 'vitest';
 import type { CompleteRegistration } from '../../src/registry/registry.js';
 import type { Keys } from '../../src/redis/keys.js';
-import { Pulse } from '../../src/redis/pulse.js';
-import type { Store } from '../../src/redis/redis-registry.js';
 
 type Fields = Record<string, string>;
 
@@ -104,15 +102,6 @@ export async function lapse(raw: Redis, keys: Keys, ids: string[], home = 'game:
   const multi = raw.multi();
   for (const id of ids) multi.zadd(keys.leases, 'XX', past, `${home}:${id}`).del(keys.face(id));
   await multi.exec();
-}
-
-/** Pulses as a replica does, for tests in which real time passes: without it, three seconds look like an outage. */
-export async function keepAlive<T extends { store: Store }>(opening: Promise<T>): Promise<T> {
-  const opened = await opening;
-  const pulse = new Pulse(opened.store.connection, opened.store.scripts);
-  await pulse.start();
-  onTestFinished(() => pulse.stop());
-  return opened;
 }
 
 /** Redis' clock in ms. */

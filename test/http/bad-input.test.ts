@@ -57,7 +57,7 @@ function bytesOf(row: Row): string {
 type Gateway = Awaited<ReturnType<typeof buildGateway>>;
 let gateway: Gateway;
 let port: number;
-/** Beats of the clock and of others, which a refused request may come across. */
+/** What the pulse of the gateway writes by itself, and beats: a refused request may come across them. */
 let passing: string[];
 
 beforeAll(async () => {
@@ -66,8 +66,8 @@ beforeAll(async () => {
   closers.push(redis.stop);
   gateway = await buildGateway({ redisUrl: redis.url, trustProxy: ['127.0.0.1'], cleanup: (close) => closers.push(close) });
   port = (gateway.app.server.address() as AddressInfo).port;
-  const { alive, epoch, grace, beats } = gateway.keys;
-  passing = [alive, epoch, grace, beats];
+  const { alive, epoch, grace, swept, beats } = gateway.keys;
+  passing = [alive, epoch, grace, swept, beats];
   return async () => {
     for (const close of closers.reverse()) await close();
   };

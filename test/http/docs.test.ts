@@ -16,13 +16,16 @@ describe('the OpenAPI document', () => {
       'get /livez',
       'get /metrics',
       'get /readyz',
+      'get /sd/v1/events',
       'get /sd/v1/groups',
       'get /sd/v1/instances',
       'get /sd/v1/instances/{id}',
+      'get /sd/v1/watch',
       'patch /sd/v1/instances/{id}',
       'post /sd/v1/heartbeats',
       'post /sd/v1/instances',
       'post /sd/v1/instances/{id}/heartbeat',
+      'post /sd/v1/session',
     ]);
   });
 });

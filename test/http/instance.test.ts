@@ -146,7 +146,9 @@ describe('a removal', () => {
     const { headers, text } = await call.delete(`/instances/game-1${query}`).expect(204);
     expect(text).toBe('');
     expect(headers['x-revision']).toMatch(/^\w+\.\d+-\d+$/);
-    expect((await raw.keys(`${prefix}*`)).sort()).toEqual([keys.alive, keys.epoch, keys.events].sort());
+    const pulsed = [keys.alive, keys.epoch, keys.swept]; // at the latest by now, since a look takes the pulse
+    await call.get('/groups').expect(200);
+    expect((await raw.keys(`${prefix}*`)).sort()).toEqual([...pulsed, keys.events].sort());
     expect((await events()).map(({ kind }) => kind)).toEqual(['registered', 'removed']);
     expect((await events()).at(-1)).toMatchObject({ instanceId: 'game-1', hostname: 'game-1.example.com', cause: 'deregister', by: 'token-1' });
     expectProblem(await call.delete(`/instances/game-1${query}`), 404, 'instance_not_found');

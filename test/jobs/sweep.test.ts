@@ -11,7 +11,7 @@ import { jobsPrefix } from '../../src/redis/keys.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
 import { freshPrefix, openRegistry, silent } from '../helpers/gateway.js';
 import { startRedis } from '../helpers/redis.js';
-import { CALLER, complete, expectAgreement, keepAlive, lapse, readStore } from '../helpers/store.js';
+import { CALLER, complete, expectAgreement, lapse, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
 
 interface Setup {
@@ -122,7 +122,7 @@ function observed() {
 }
 
 test('one tick evicts all that has ended, batch by batch, counts and logs each, and reconciles when it is due', async () => {
-  const { maintenance, registry, raw, keys } = await keepAlive(openRegistry());
+  const { maintenance, registry, raw, keys } = await openRegistry();
   const ids = Array.from({ length: 450 }, (_, i) => `id-${i}`);
   await Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId }), CALLER)));
   await lapse(raw, keys, ids);
@@ -141,7 +141,7 @@ test('one tick evicts all that has ended, batch by batch, counts and logs each, 
 });
 
 test('a tick that runs twice, or on two replicas at once, tells each departure once', async () => {
-  const { maintenance, registry, raw, keys } = await keepAlive(openRegistry());
+  const { maintenance, registry, raw, keys } = await openRegistry();
   const ids = Array.from({ length: 300 }, (_, i) => `id-${i}`);
   await Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId }), CALLER)));
   await lapse(raw, keys, ids);

@@ -25,9 +25,9 @@ async function startCluster() {
 test('every verb works on a Cluster, and so do jobs', async () => {
   const { raw, url } = await startCluster();
   const prefix = '{service}:';
-  const store = await openSmoke({ target: parseRedisUrl(url) }, prefix);
-  expect(store.connection).toBeInstanceOf(Cluster);
-  await exercise(store, raw);
+  const smoke = await openSmoke({ target: parseRedisUrl(url) }, prefix);
+  expect(smoke.store.connection).toBeInstanceOf(Cluster);
+  await exercise(smoke, raw);
 
   let ticks = 0;
   const jobs = startJobs({

@@ -31,8 +31,8 @@ test.each([
   raw.on('error', () => undefined);
   onTestFinished(() => raw.disconnect());
 
-  const store = await openSmoke(embedded, 'service:', plainLua);
-  await exercise(store, raw);
+  const smoke = await openSmoke(embedded, 'service:', plainLua);
+  await exercise(smoke, raw);
   let ticks = 0;
   const jobs = startJobs({
     tickedAgoMs: () => undefined,
@@ -40,7 +40,7 @@ test.each([
   });
   await until(() => ticks >= 3);
   await jobs.close();
-  store.connection.disconnect();
+  await smoke.close();
   raw.disconnect();
   await embedded.close();
   await until(async () => !(await answers(portOf(embedded))));

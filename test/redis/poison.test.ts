@@ -30,7 +30,7 @@ async function spoiltGroup(spoil: (typeof SPOILT)[number]['spoil']) {
 test.each(SPOILT)('when $title, the others are still discovered', async ({ spoil }) => {
   const { registry } = await spoiltGroup(spoil);
   for (const query of [{ limit: 10 }, { type: 'game', group: 'kr-1', limit: 10 }]) {
-    const { instances } = await registry.discover(query);
+    const { instances } = (await registry.discover(query)).answer.read();
     const others = instances.map(({ instanceId }) => instanceId).filter((id) => id !== 'bad');
     expect(others).toEqual(['a', 'z']);
   }

@@ -53,7 +53,7 @@ test.each([
   expect(await maintenance.reconcile(soon())).toEqual({ removed: 0, adopted: [`${home}:hand`] });
   expect(await maintenance.reconcile(soon())).toEqual({ removed: 0, adopted: [] });
   const [type, group] = home.split(':') as [string, string];
-  const { instances } = await registry.discover({ type, group, limit: 10 });
+  const { instances } = (await registry.discover({ type, group, limit: 10 })).answer.read();
   expect(instances.find(({ instanceId }) => instanceId === 'hand')).toMatchObject({
     type, group, hostname: 'hand.example.com', status: 'initializing', labels: { zone: 'a' }, ports: [{ port: 80, protocol: 'tcp' }], ttlSeconds: 17,
   });
@@ -161,7 +161,7 @@ test('a lease that was lost comes back for a record of the same group, and a Set
   expect(Number(await raw.zscore(keys.leases, 'game:kr-1:a'))).toBeGreaterThan(Date.now());
   await raw.del(keys.members('game:kr-1'), keys.groups);
   await maintenance.reconcile(new AbortController().signal);
-  expect((await registry.discover({ limit: 10 })).instances.map(({ instanceId }) => instanceId)).toEqual(['a', 'b']);
+  expect((await registry.discover({ limit: 10 })).answer.read().instances.map(({ instanceId }) => instanceId)).toEqual(['a', 'b']);
 });
 
 test('a Set of thousands that was lost is whole again after one reconcile', async () => {

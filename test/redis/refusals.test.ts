@@ -92,8 +92,8 @@ test('a user with the least rights can do everything, jobs included', async () =
   const { redis, raw } = await guarded();
   await addUser(raw, RIGHTS);
   const target = parseRedisUrl(`redis://gateway:pw@127.0.0.1:${redis.port}`);
-  const store = await openSmoke({ target }, 'service:');
-  await exercise(store, raw);
+  const smoke = await openSmoke({ target }, 'service:');
+  await exercise(smoke, raw);
   let ticks = 0;
   const jobs = startJobs({
     tickedAgoMs: () => undefined,

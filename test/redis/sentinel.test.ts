@@ -35,6 +35,6 @@ test('every verb works on the primary that a Sentinel names, past a Sentinel tha
   const [sentinel, down] = [await startSentinel(redis.port), await freePort()];
   const raw = new Redis(redis.url);
   onTestFinished(() => raw.disconnect());
-  const store = await openSmoke({ target: parseRedisUrl(`redis+sentinel://127.0.0.1:${down},127.0.0.1:${sentinel}/main`) }, 'service:');
-  await exercise(store, raw);
+  const smoke = await openSmoke({ target: parseRedisUrl(`redis+sentinel://127.0.0.1:${down},127.0.0.1:${sentinel}/main`) }, 'service:');
+  await exercise(smoke, raw);
 });

@@ -10,6 +10,13 @@ async function alone(args: string[] = []) {
   return openRegistry({ redisUrl: redis.url });
 }
 
+/** Without the reader, which pulses by itself: Redis hears only of the writes. */
+async function withoutReader() {
+  const opened = await alone();
+  await opened.reader.stop();
+  return opened;
+}
+
 /** How often Redis ran a command since the last reset, and how often it refused it. */
 async function counted(raw: Redis, command: string): Promise<{ calls: number; failed: number }> {
   const line = (await raw.info('commandstats')).split('\r\n').find((text) => text.startsWith(`cmdstat_${command}:`)) ?? '';
@@ -40,7 +47,7 @@ test('what one caller sends without waiting is applied in the order it was sent'
 });
 
 test('a turn is one transaction, with one call for its registrations and one for its heartbeats', async () => {
-  const { registry, raw } = await alone();
+  const { registry, raw } = await withoutReader();
   await Promise.all([registry.register(complete(), CALLER), registry.heartbeat([{ instanceId: 'a' }]), registry.patch('a', { status: 'error' }, CALLER)]);
   await raw.config('RESETSTAT');
   await Promise.all([
@@ -73,7 +80,7 @@ test('a Set of the wrong type is written anew by a registration, a departure or 
 });
 
 test('a turn with very many ids is cut into calls of at most 250, and every id is answered for itself', async () => {
-  const { registry, raw } = await alone();
+  const { registry, raw } = await withoutReader();
   await Promise.all(ids(600).map((instanceId) => registry.register(complete({ instanceId }), CALLER)));
   await registry.heartbeat([{ instanceId: 'id-0' }]);
   await raw.config('RESETSTAT');
@@ -101,7 +108,7 @@ test('order is kept in a turn that is too long for one transaction, and after SC
 });
 
 test('when Redis has lost some scripts only their entries are sent again, and everybody is answered', async () => {
-  const { registry, raw, store } = await alone();
+  const { registry, raw, store } = await withoutReader();
   await registry.register(complete(), CALLER);
   await raw.script('FLUSH');
   await raw.eval(...store.scripts.command('heartbeat', [], 'source'));

@@ -18,15 +18,18 @@ beforeAll(async () => {
 });
 afterAll(() => fleet.stop());
 
-test('what one replica acknowledged, the others discover at once', async () => {
+test('what one replica acknowledged, the others discover at once, when they are asked for it', async () => {
+  const discover = (other: number, need: string) => fleet.call(other).get(`/instances?type=game&group=agree&${need}`).expect(200);
   for (let i = 0; i < 3; i++) {
-    await fleet.call(i).post('/instances').send(registration({ instanceId: `agree-${i}`, group: 'agree' })).expect(201);
+    const registered = await fleet.call(i).post('/instances').send(registration({ instanceId: `agree-${i}`, group: 'agree' })).expect(201);
     for (let other = 0; other < 3; other++) {
-      const { body } = await fleet.call(other).get('/instances?type=game&group=agree').expect(200);
-      expect(body.instances).toHaveLength(i + 1);
+      for (const need of [`minRevision=${registered.body.revision as string}`, 'consistency=strong']) {
+        expect((await discover(other, need)).body.instances, `${need} of ${other}`).toHaveLength(i + 1);
+      }
     }
   }
-  await fleet.call(1).delete('/instances/agree-0').expect(204);
+  const { headers } = await fleet.call(1).delete('/instances/agree-0').expect(204);
+  expect((await discover(0, `minRevision=${headers['x-revision']}`)).body.instances).toHaveLength(2);
   await fleet.call(2).post('/instances/agree-0/heartbeat').expect(404);
 });
 
@@ -40,7 +43,7 @@ test.for([
   expect(status).toBe(201);
   const { observedIp, instanceId } = JSON.parse(body) as { observedIp: string; instanceId: string };
   expect(observedIp).toBe('127.0.0.77');
-  const found = await through().get(`/instances/${instanceId}`).expect(200);
+  const found = await through().get(`/instances/${instanceId}?consistency=strong`).expect(200);
   expect(found.body).toMatchObject({ privateIp: '127.0.0.77' });
 });
 
@@ -74,15 +77,33 @@ test('a replica killed outright is left out', async () => {
   await until(async () => (await balancer.up('serving')).length === 3);
 });
 
-test('without any ready replica the balancer answers with a problem like the gateway’s', async () => {
+test('without Redis the balancer turns to replicas that answer from memory, and writes are 503', async () => {
+  await through().post('/instances').send(registration({ instanceId: 'kept', group: 'memory' })).expect(201);
+  const listed = async (i: number) => ((await fleet.call(i).get('/instances?group=memory')).body as { instances: unknown[] }).instances.length === 1;
+  for (let i = 0; i < 3; i++) await until(() => listed(i));
   await fleet.redis.kill();
+  await until(async () => (await balancer.up('strict')).length === 0);
+  expect(await balancer.up('serving')).toEqual(addressesOf(fleet.members));
+  for (let i = 0; i < 3; i++) await until(async () => (await fleet.call(i).get('/instances?limit=1')).headers['x-stale-seconds']);
+  for (let i = 0; i < 6; i++) {
+    const { body, headers } = await through().get('/instances?group=memory').expect(200);
+    expect(body.instances).toMatchObject([{ instanceId: 'kept' }]);
+    expect(Number(headers['x-stale-seconds'])).toBeGreaterThanOrEqual(1);
+    expectProblem(await through().post('/instances').send(registration({ instanceId: 'late' })), 503, 'store_unavailable');
+  }
+  await fleet.redis.restart();
+  await until(async () => (await balancer.up('strict')).length === 3);
+});
+
+test('without any ready replica the balancer answers with a problem like the gateway’s', async () => {
+  for (const { replica } of fleet.members) await replica.kill();
   await until(async () => (await balancer.up('serving')).length === 0);
   for (const [sent, repeated] of [['mine-1', 'mine-1'], ['mine"1', expect.stringMatching(/^[0-9a-f-]{36}$/) as string]] as const) {
     const answer = await through().get('/instances').set('X-Request-Id', sent);
     expectProblem(answer, 503, 'store_unavailable');
     expect([answer.headers['x-request-id'], (answer.body as { requestId: string }).requestId]).toEqual([repeated, repeated]);
   }
-  await fleet.redis.restart();
+  for (const member of fleet.members) await member.start();
   await until(async () => (await balancer.up('strict')).length === 3);
   await through().get('/instances').expect(200);
 });

@@ -97,7 +97,7 @@ describe.concurrent('SIGTERM', () => {
     const { expect } = context;
     const { replica, redis } = await startOne(context);
     redis.signal(signal);
-    await until(async () => (await fetch(`${replica.url}/readyz`)).status === 503);
+    await until(async () => (await fetch(`${replica.url}/readyz?require=redis`)).status === 503);
     replica.signal('SIGTERM');
     const { code, ms } = await replica.exit();
     expect({ code, inTime: ms < EXIT_WITHIN_MS }).toEqual({ code: 0, inTime: true });

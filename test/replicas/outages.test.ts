@@ -61,8 +61,8 @@ test('a write that was answered 503 is not sent again when Redis is back', { tim
   await there.post('/instances').send(registration({ instanceId: 'kept', incarnation: 'two' })).expect(201);
   gate.cut();
   gate.mend();
-  await until(async () => (await here.get('/groups')).status === 200, 15_000);
-  await here.get('/instances/zombie').expect(404);
-  expect((await here.get('/instances/kept').expect(200)).body.incarnation).toBe('two');
+  await until(async () => (await here.get('/groups?consistency=strong')).status === 200, 15_000);
+  await here.get('/instances/zombie?consistency=strong').expect(404);
+  expect((await here.get('/instances/kept?consistency=strong').expect(200)).body.incarnation).toBe('two');
   expect(await raw.exists(keys.record('zombie'))).toBe(0);
 });

@@ -27,12 +27,14 @@ test('with all keys of the queue deleted the sweep starts again by itself, and g
 test('with Redis restarted empty the scheduler comes back by itself, and replicas say the loss once', { timeout: 30_000 }, async () => {
   const before = fleet.members.map(({ replica }) => replica.log.length);
   await fleet.redis.kill();
-  await until(async () => (await fleet.call(0).get('//readyz')).status === 503);
+  const redisIs = (i: number, status: number) => async () => (await fleet.call(i).get('//readyz?require=redis')).status === status;
+  await until(redisIs(0, 503));
   await fleet.redis.restart();
   await until(async () => (await fleet.raw.ping()) === 'PONG');
 
-  const ready = (i: number) => async () => (await fleet.call(i).get('//readyz')).status === 200;
-  await Promise.all(fleet.members.map((_, i) => until(ready(i), RESUMES_WITHIN_MS)));
+  await Promise.all(fleet.members.map((_, i) => until(redisIs(i, 200), RESUMES_WITHIN_MS)));
+  const strong = (i: number) => async () => (await fleet.call(i).get('/groups?consistency=strong')).status === 200;
+  await Promise.all(fleet.members.map((_, i) => until(strong(i), RESUMES_WITHIN_MS))); // each connection comes back by itself
   const ids = await registerGhosts(fleet, GHOSTS, 'after');
   await until(async () => (await expiredIds(fleet)).length >= GHOSTS, RESUMES_WITHIN_MS);
   expect(await expiredIds(fleet)).toEqual(ids);

@@ -1,0 +1,75 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DiscoverQuery, DiscoverReply } from '../contract/index.js';
+import type { Poll } from '../registry/registry.js';
+import type { Prober } from '../registry/prober.js';
+import { knownTo, preferredWait, spreadMs } from './conditional.js';
+import { discoveryOf, freshnessOf } from './discovery-query.js';
+import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
+import { sayStale } from './stale.js';
+import { endOfTurn } from './turn.js';
+
+export interface DiscoverRouteOptions {
+  prober: Prober;
+}
+
+const discoverRoute = {
+  config: { access: 'read' },
+  schema: {
+    operationId: 'discoverInstances',
+    summary: 'Discover live instances',
+    description: `Every status, unless \`status\` says otherwise; \`label.<key>=<value>\` chooses by label, any number of them. An unknown group is an empty list.
+
+Answered from this replica's memory, as a rule a few milliseconds old. Send the \`ETag\` back as \`If-None-Match\`: 304 while the content is the same, and with
+\`Prefer: wait=N\` the answer waits up to N seconds (at most 60) for another. Heartbeats do not change the tag.`,
+    tags: ['instances'],
+    querystring: DiscoverQuery,
+    response: {
+      200: jsonReply(DiscoverReply, 'What is live', {
+        ...readHeaders,
+        'Preference-Applied': { type: 'string', description: 'With Prefer: wait' },
+        'X-Health-Unchecked': {
+          type: 'integer',
+          description: 'With healthCheck: how many are listed unprobed, for want of a TCP port or an address in an allowed network',
+        },
+      }),
+      304: noContent('The content is the one you have', readHeaders),
+      ...commonProblems,
+    },
+  },
+} as const;
+
+/** `GET /sd/v1/instances`: discover, conditionally, or as a long poll. */
+export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> = (app, { prober }, done) => {
+  app.get('/instances', discoverRoute, async (request, reply) => {
+    const { query, headers } = request;
+    const known = headers['if-none-match'] === undefined || query.healthCheck ? undefined : knownTo(headers['if-none-match']);
+    const poll = pollOf(request, reply, known);
+    await endOfTurn();
+    const { answer, revision, staleMs } = await request.registry.discover(discoveryOf(query), freshnessOf(query), poll);
+    reply.header('x-revision', revision).header('cache-control', 'private, no-cache');
+    sayStale(reply, staleMs);
+    if (query.healthCheck) {
+      const found = answer.read();
+      const { passing, unchecked } = await prober(found.instances);
+      return reply.header('x-health-unchecked', unchecked).send({ ...found, instances: passing });
+    }
+    reply.header('etag', answer.etag);
+    if (known?.(answer.etag)) return (reply as FastifyReply).code(304).send();
+    return reply.type('application/json; charset=utf-8').send(answer.body);
+  });
+  done();
+};
+
+/** The wait that a caller asks for. Without a content that it knows there is nothing to wait for. */
+function pollOf(request: FastifyRequest, reply: FastifyReply, known: Poll['isKnown'] | undefined): Poll | undefined {
+  const { prefer } = request.headers;
+  if (prefer === undefined) return undefined;
+  const seconds = preferredWait(prefer);
+  if (seconds === undefined || !known) return undefined;
+  request.lasting = true;
+  reply.header('preference-applied', `wait=${seconds}`);
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return { isKnown: known, waitMs: spreadMs(seconds), signal: gone.signal };
+}

@@ -1,0 +1,50 @@
+import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
+import { DEFAULT_EVENTS, EventsQuery, EventsReply, type ChangeKind } from '../contract/index.js';
+import { changeJson } from '../registry/change.js';
+import { invalidField } from '../registry/errors.js';
+import type { HistoryQuery } from '../registry/registry.js';
+import { parseRevision, revisionOf } from '../registry/revision.js';
+import { commonProblems, jsonReply } from './schemas.js';
+
+const eventsRoute = {
+  config: { access: 'read' },
+  schema: {
+    operationId: 'listEvents',
+    summary: 'Look back at what happened',
+    description:
+      'The log of changes, latest first; with `after`, oldest first from there on. Pass `next` as the same parameter. A page may hold fewer than `limit`, or none, and still have a `next`.',
+    tags: ['watch'],
+    querystring: EventsQuery,
+    response: { 200: jsonReply(EventsReply, 'What happened'), ...commonProblems },
+  },
+} as const;
+
+/** `/sd/v1/events`: the log of changes, for people and for whoever missed something. */
+export const historyRoutes: FastifyPluginCallbackTypebox = (app, _options, done) => {
+  app.get('/events', eventsRoute, async (request, reply) => {
+    const { epoch, changes, next, gap } = await request.registry.history(historyOf(request.query));
+    const more = next === undefined ? '' : `,"next":${JSON.stringify(revisionOf({ epoch, id: next }))}`;
+    const body = `{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}`;
+    return reply.type('application/json; charset=utf-8').send(Buffer.from(body));
+  });
+  done();
+};
+
+function historyOf({ type, group, instanceId, kind, after, before, limit = DEFAULT_EVENTS }: EventsQuery): HistoryQuery {
+  if (after !== undefined && before !== undefined) throw invalidField('?before', 'cannot be given together with after');
+  return {
+    limit,
+    ...(type !== undefined && { type }),
+    ...(group !== undefined && { group }),
+    ...(instanceId !== undefined && { instanceId }),
+    ...(kind !== undefined && { kinds: kind.split(',') as ChangeKind[] }),
+    ...(after !== undefined && { after: positionOf('?after', after) }),
+    ...(before !== undefined && { before: positionOf('?before', before) }),
+  };
+}
+
+function positionOf(pointer: string, revision: string) {
+  const position = parseRevision(revision);
+  if (!position) throw invalidField(pointer, 'must be a revision that this API gave');
+  return position;
+}

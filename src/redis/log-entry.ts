@@ -1,0 +1,44 @@
+import { CHANGE_KINDS } from '../contract/index.js';
+import type { Change } from '../registry/change.js';
+import { logRecord } from '../registry/record.js';
+import { decodeInstance, pairs } from './codec.js';
+
+/** An entry of a stream as ioredis gives it. */
+export type Entry = [id: string, flat: string[]];
+
+/**
+ * A change from its entry in the log, or undefined for what somebody wrote there by hand: the chain goes past it. The record
+ * of a kind that is not known here is read all the same, and nothing is done with it.
+ */
+export function decodeChange([id, flat]: Entry, epoch: string): Change | undefined {
+  const fields = pairs(flat);
+  const { prev, kind, cause = '', by, replaces, lapsed, fromType, fromGroup, deadline } = fields;
+  if (prev === undefined || kind === undefined) return undefined;
+  return {
+    epoch,
+    id,
+    prev,
+    kind: CHANGE_KINDS.find((known) => known === kind),
+    cause,
+    ...(by !== undefined && { by }),
+    ...(replaces !== undefined && { replaces }),
+    ...(lapsed !== undefined && { lapsed: lapsed === '1' }),
+    ...(fromType !== undefined && fromGroup !== undefined && { from: { type: fromType, group: fromGroup } }),
+    ...(deadline !== undefined && { deadline }),
+    record: logRecord(decodeInstance(fields)),
+  };
+}
+
+/** Who was renewed by one entry of the beats, and the `performance` that came with each, if any did. */
+export function decodeBeats([, flat]: Entry): { ids: string[]; performances: string[] | undefined } {
+  const { ids = '', performance } = pairs(flat);
+  return { ids: ids.split(' '), performances: performance?.split('\n').map((text) => (isJson(text) ? text : '')) };
+}
+
+function isJson(text: string): boolean {
+  try {
+    return text === '' || typeof JSON.parse(text) === 'object';
+  } catch {
+    return false;
+  }
+}

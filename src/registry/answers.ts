@@ -1,0 +1,164 @@
+import type { DiscoverReply } from '../contract/index.js';
+import { departureJson, type Departure } from './change.js';
+import { contentTag, TagSum } from './content-tag.js';
+import { isRecent, type Group, type Member } from './group.js';
+import { instanceJson, type LogRecord } from './record.js';
+import type { Discovery } from './registry.js';
+import { inScope } from './scope.js';
+import type { Table } from './table.js';
+
+/** What is visible under a query, with a tag that is the same wherever the content is. */
+export class Answer {
+  #body: Buffer | undefined;
+
+  constructor(
+    /** Weak entity tag of the content. */
+    readonly etag: string,
+    private readonly encode: () => Buffer,
+  ) {}
+
+  /** JSON of `{ instances, next? }`, made when it is first asked for: whoever only compares tags does not pay for it. */
+  get body(): Buffer {
+    return (this.#body ??= this.encode());
+  }
+
+  /** The body, read back. */
+  read(): DiscoverReply {
+    return JSON.parse(this.body.toString()) as DiscoverReply;
+  }
+
+  get size(): number {
+    return this.#body?.length ?? 0;
+  }
+}
+
+interface Kept {
+  version: number;
+  encodedAt: number;
+  answer: Answer;
+}
+
+const HEAD = Buffer.from('{"instances":[');
+const TAIL = Buffer.from(']}');
+/** Answers to other queries than a whole group are cheap to make again: few are kept. */
+const KEPT_ANSWERS = 100;
+const KEPT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Answers from one table. A whole group, which is what most callers ask for, is kept with its group and pieced together from
+ * bytes of which a change makes only a few anew; any other query is walked, and kept until something it could show changes.
+ */
+export class Answers {
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(readonly table: Table) {}
+
+  /** `now` is this process's monotonic clock, in ms: it only decides how old the bytes of heartbeats may be. */
+  answer(query: Discovery, now: number): Answer {
+    if (query.offline) return pageOf(withDeparted(this.table, query), query);
+    const { type, group } = query;
+    const one = type !== undefined && group !== undefined ? this.table.group({ type, group }) : undefined;
+    return one && isWhole(query, one) ? wholeGroup(one, now) : this.#walked(query, one, now);
+  }
+
+  #walked(query: Discovery, one: Group | undefined, now: number): Answer {
+    const key = JSON.stringify(query);
+    const version = query.type !== undefined && query.group !== undefined ? (one?.version ?? 0) : this.table.version;
+    const kept = this.#kept.get(key);
+    // Heartbeats are not counted for every query: its bytes are simply never older than they may be.
+    if (kept?.version === version && isRecent(true, kept.encodedAt, now)) return kept.answer;
+    const answer = pageOf(visible(this.table, query), query);
+    this.#keep(key, { version, encodedAt: now, answer });
+    return answer;
+  }
+
+  /** The latest answers, as many as there is room for. */
+  #keep(key: string, kept: Kept) {
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    let [count, bytes] = [0, 0];
+    for (const [oldKey, { answer }] of [...this.#kept].reverse()) {
+      bytes += answer.size;
+      if (++count > KEPT_ANSWERS || bytes > KEPT_BYTES) this.#kept.delete(oldKey);
+    }
+  }
+}
+
+const isWhole = ({ statuses, labels, scope, after, limit }: Discovery, group: Group) =>
+  statuses === undefined && labels === undefined && after === undefined && limit >= group.size && inScope(scope, group);
+
+function wholeGroup(group: Group, now: number): Answer {
+  const kept = group.answer;
+  if (kept?.version === group.version && isRecent(group.renewed, kept.encodedAt, now)) return kept.answer;
+  const answer = new Answer(group.tags.etag, () => Buffer.concat([HEAD, ...group.bytes(now), TAIL]));
+  group.answer = { version: group.version, encodedAt: now, answer };
+  return answer;
+}
+
+/** One instance on its way into an answer. */
+interface Shown {
+  record: LogRecord;
+  json: () => string;
+  departure?: Departure;
+}
+
+const shown = (member: Member): Shown => ({ record: member.record, json: () => instanceJson(member.record, member) });
+
+/** Live instances that a query asks for, in order. */
+function* visible(table: Table, query: Discovery): Generator<Shown> {
+  const [afterType = '', afterGroup = '', afterId = ''] = query.after?.split(':') ?? [];
+  const first = query.after === undefined ? 0 : table.groupsBefore({ type: afterType, group: afterGroup });
+  for (let at = first; at < table.groups.length; at++) {
+    const group = table.groups[at] as Group;
+    if (!isAsked(query, group)) continue;
+    const behind = group.type === afterType && group.group === afterGroup ? afterId : '';
+    for (const member of group.members(behind)) if (matches(query, member.record)) yield shown(member);
+  }
+}
+
+/** Those and the departed, in the same order. It is a look back for people: walked and sorted anew each time. */
+function withDeparted(table: Table, query: Discovery): Shown[] {
+  const departed = [...table.departed].flatMap((departure): Shown[] => {
+    const { record } = departure.change;
+    if (!isAsked(query, record) || !matches(query, record) || !isBehind(record, query.after)) return [];
+    return [{ record, departure, json: () => instanceJson(record, record, `,"departed":${departureJson(departure)}`) }];
+  });
+  return [...visible(table, query), ...departed].sort((a, b) => compareRecords(a.record, b.record));
+}
+
+const isAsked = ({ type, group, scope }: Discovery, home: { type: string; group: string }) =>
+  (type ?? home.type) === home.type && (group ?? home.group) === home.group && inScope(scope, home);
+
+function matches({ statuses, labels }: Discovery, record: LogRecord): boolean {
+  if (statuses && !statuses.includes(record.status)) return false;
+  return labels === undefined || Object.entries(labels).every(([key, value]) => Object.hasOwn(record.labels, key) && record.labels[key] === value);
+}
+
+const partsOf = ({ type, group, instanceId }: LogRecord) => [type, group, instanceId] as const;
+
+function compareParts(one: readonly string[], other: readonly string[]): number {
+  const at = one.findIndex((part, i) => part !== other[i]);
+  return at < 0 ? 0 : (one[at] as string) < (other[at] as string) ? -1 : 1;
+}
+
+const compareRecords = (one: LogRecord, other: LogRecord) => compareParts(partsOf(one), partsOf(other));
+const isBehind = (record: LogRecord, after: string | undefined) => after === undefined || compareParts(partsOf(record), after.split(':')) > 0;
+
+function pageOf(all: Iterable<Shown>, { limit }: Discovery): Answer {
+  const page: Shown[] = [];
+  const tags = new TagSum();
+  let more = false;
+  for (const one of all) {
+    if (page.length === limit) {
+      more = true;
+      break;
+    }
+    page.push(one);
+    tags.add(one.record.tag);
+    if (one.departure) tags.add(contentTag(`departed ${one.departure.change.id}`));
+  }
+  const next = more ? partsOf((page.at(-1) as Shown).record).join(':') : undefined;
+  if (next !== undefined) tags.add(contentTag(`next ${next}`)); // a page with more behind it is not the same as a last one
+  const tail = next === undefined ? ']}' : `],"next":${JSON.stringify(next)}}`;
+  return new Answer(tags.etag, () => Buffer.from(`{"instances":[${page.map(({ json }) => json()).join(',')}${tail}`));
+}

@@ -1,0 +1,62 @@
+import type { ChangeKind } from '../contract/index.js';
+import { instanceJson, isoOf, type LogRecord } from './record.js';
+import type { Home } from './registry.js';
+import { msOfId, revisionOf } from './revision.js';
+import { inScope, type Scope } from './scope.js';
+
+/** One entry of the log of changes, as every replica reads it. */
+export interface Change {
+  epoch: string;
+  /** Entry id, `<ms>-<seq>`. */
+  id: string;
+  /** Id of the entry before it; '' for the first of an epoch. */
+  prev: string;
+  /** Undefined: a kind that this version does not know. It only moves the position on. */
+  kind: ChangeKind | undefined;
+  /** What led to it: register, adopt, heartbeat, patch, deregister, lease. */
+  cause: string;
+  /** Name of the token that caused it. */
+  by?: string;
+  /** The incarnation that a registration took the place of, and whether that had lapsed by then. */
+  replaces?: string;
+  lapsed?: boolean;
+  /** Where a registration moved the id from. */
+  from?: Home | undefined;
+  /** The end of the lease that expired, ISO 8601. */
+  deadline?: string;
+  /** The record after it; for a departure, before it. */
+  record: LogRecord;
+  /** What watchers are sent, made when the first of them is. */
+  frame?: Buffer | undefined;
+}
+
+/** An instance that has left, and how. */
+export interface Departure {
+  kind: 'removed' | 'expired';
+  atMs: number;
+  change: Change;
+}
+
+/** The change as it may be told to whom this scope limits: where an instance came from is not everybody's to know. */
+export const withinScope = (change: Change, scope: Scope | undefined): Change =>
+  change.from && !inScope(scope, change.from) ? { ...change, from: undefined, frame: undefined } : change;
+
+export const isDeparture = ({ kind }: Change): boolean => kind === 'removed' || kind === 'expired';
+
+/** How an instance left, as JSON. */
+export function departureJson({ kind, atMs, change: { cause, by, deadline } }: Departure): string {
+  return JSON.stringify({ kind, cause, at: isoOf(atMs), by, deadline });
+}
+
+/** A change as JSON, with its position. */
+export function changeJson({ epoch, id, kind, cause, by, replaces, lapsed, from, deadline, record }: Change): string {
+  const about = JSON.stringify({ kind, revision: revisionOf({ epoch, id }), at: isoOf(msOfId(id)), cause, by, replaces, lapsed, from, deadline });
+  return `${about.slice(0, -1)},"instance":${instanceJson(record, record)}}`;
+}
+
+/** What those see of a registration whose watched home the instance has left by it: it is gone from there. */
+export function departureByMoveJson({ epoch, id, by, replaces, from, record }: Change, mayTellWhere: boolean): string {
+  const { instanceId, type, group } = record;
+  const instance = { instanceId, incarnation: replaces, ...from };
+  return JSON.stringify({ kind: 'removed', revision: revisionOf({ epoch, id }), at: isoOf(msOfId(id)), cause: 'moved', by, ...(mayTellWhere && { to: { type, group } }), instance });
+}

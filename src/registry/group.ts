@@ -1,0 +1,169 @@
+import { STATUSES, type Status } from '../contract/index.js';
+import type { Answer } from './answers.js';
+import { TagSum } from './content-tag.js';
+import type { Lapsing } from './lapses.js';
+import { instanceJson, type LogRecord, type Renewal } from './record.js';
+import type { GroupCount, Home } from './registry.js';
+
+/** An instance of the view: its record, and what heartbeats have changed since. */
+export interface Member extends Lapsing, Renewal {
+  record: LogRecord;
+  /** Id of its last change. */
+  changedBy: string;
+  /** The lease's end as the store has it, grace not counted. */
+  scoreMs: number;
+  /** Past its end, and its departure not told yet: no answer shows it. */
+  lapsed: boolean;
+  group: Group;
+  /** Where it stands in its group while it is visible. */
+  run: Run | undefined;
+}
+
+/** Members next to each other in order, with their bytes: a change makes only those of its run anew. */
+interface Run {
+  members: Member[];
+  bytes: Buffer | undefined;
+  encodedAt: number;
+  /** A heartbeat came since. */
+  renewed: boolean;
+}
+
+const RUN_LENGTH = 128;
+/** Heartbeats show in a body within this time: the contract says two seconds, and they reach the view within one. */
+const REFRESH_MS = 1000;
+const COMMA = Buffer.from(',');
+
+const idOf = ({ record }: Member) => record.instanceId;
+
+/** The visible members of one group in the order of their ids, with what is asked of them kept up to date. */
+export class Group implements Home {
+  readonly tags = new TagSum();
+  /** Lapsed, and not told yet. */
+  readonly lapsed = new Set<Member>();
+  /** Greater with every change of what is visible, and never the same as another group's. */
+  version = 0;
+  /** The whole group as an answer, of some version. */
+  answer: { version: number; encodedAt: number; answer: Answer } | undefined;
+  /** A heartbeat came since that answer. */
+  renewed = false;
+  readonly #runs: Run[] = [];
+  readonly #statuses = new Map<Status, number>();
+  #cordoned = 0;
+  #size = 0;
+
+  constructor(
+    readonly type: string,
+    readonly group: string,
+  ) {}
+
+  get size() {
+    return this.#size;
+  }
+
+  get empty() {
+    return this.#size === 0 && this.lapsed.size === 0;
+  }
+
+  show(member: Member) {
+    const id = idOf(member);
+    const at = this.#runFor(id);
+    const run = this.#runs[at] ?? this.#addRun(0, []);
+    run.members.splice(lowerBound(run.members, id), 0, member);
+    member.run = run;
+    touch(run);
+    if (run.members.length > RUN_LENGTH) this.#addRun(at + 1, run.members.splice(RUN_LENGTH / 2));
+    this.#count(member.record, 1);
+    this.tags.add(member.record.tag);
+  }
+
+  hide(member: Member) {
+    const { run } = member;
+    if (!run) return;
+    member.run = undefined;
+    run.members.splice(lowerBound(run.members, idOf(member)), 1);
+    touch(run);
+    if (run.members.length === 0) this.#runs.splice(this.#runs.indexOf(run), 1);
+    this.#count(member.record, -1);
+    this.tags.remove(member.record.tag);
+  }
+
+  /** A heartbeat, or a later end by grace, changed what the bytes say; the content is the same. */
+  renew({ run }: Member) {
+    if (run) run.renewed = true;
+    this.renewed = true;
+  }
+
+  renewAll() {
+    for (const run of this.#runs) run.renewed = true;
+    this.renewed = true;
+  }
+
+  /** Visible members in order, those behind `after` only. */
+  *members(after = ''): Generator<Member> {
+    for (let at = after === '' ? 0 : this.#runFor(after); at < this.#runs.length; at++) {
+      for (const member of (this.#runs[at] as Run).members) if (after === '' || idOf(member) > after) yield member;
+    }
+  }
+
+  /** The bytes of all visible members, comma between them, in pieces. */
+  bytes(now: number): Buffer[] {
+    const pieces = this.#runs.flatMap((run, i) => (i === 0 ? [bytesOf(run, now)] : [COMMA, bytesOf(run, now)]));
+    this.renewed = this.#runs.some(({ renewed }) => renewed);
+    return pieces;
+  }
+
+  count(): GroupCount {
+    const statuses = Object.fromEntries(STATUSES.map((status) => [status, this.#statuses.get(status) ?? 0])) as Record<Status, number>;
+    return { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses };
+  }
+
+  /** Index of the run that holds this id, or would. */
+  #runFor(id: string): number {
+    let [low, high] = [0, this.#runs.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (idOf((this.#runs[middle] as Run).members[0] as Member) <= id) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  #addRun(at: number, members: Member[]): Run {
+    const run: Run = { members, bytes: undefined, encodedAt: 0, renewed: false };
+    for (const member of members) member.run = run;
+    this.#runs.splice(at, 0, run);
+    return run;
+  }
+
+  #count({ status, cordoned }: LogRecord, by: 1 | -1) {
+    this.#size += by;
+    this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + by);
+    if (cordoned) this.#cordoned += by;
+  }
+}
+
+function touch(run: Run) {
+  run.bytes = undefined;
+}
+
+function bytesOf(run: Run, now: number): Buffer {
+  if (!run.bytes || (run.renewed && now - run.encodedAt >= REFRESH_MS)) {
+    run.bytes = Buffer.from(run.members.map((member) => instanceJson(member.record, member)).join(','));
+    run.encodedAt = now;
+    run.renewed = false;
+  }
+  return run.bytes;
+}
+
+/** Bytes that were made at `encodedAt` still say what is asked of them. */
+export const isRecent = (renewed: boolean, encodedAt: number, now: number) => !renewed || now - encodedAt < REFRESH_MS;
+
+function lowerBound(members: Member[], id: string): number {
+  let [low, high] = [0, members.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (idOf(members[middle] as Member) < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,46 @@
+import type { Change } from './change.js';
+import { compareIds } from './revision.js';
+
+/** The latest changes, in order, by a number that grows by one with each of them. */
+export class Ring {
+  readonly #changes: Change[];
+  #next = 0;
+
+  constructor(private readonly capacity: number) {
+    this.#changes = new Array<Change>(capacity);
+  }
+
+  /** Number of the oldest change still here. */
+  get first() {
+    return Math.max(0, this.#next - this.capacity);
+  }
+
+  /** Number that the next change will have. */
+  get next() {
+    return this.#next;
+  }
+
+  push(change: Change) {
+    this.#changes[this.#next++ % this.capacity] = change;
+  }
+
+  at(number: number): Change | undefined {
+    return number >= this.first && number < this.#next ? this.#changes[number % this.capacity] : undefined;
+  }
+
+  since(number: number): Change[] {
+    return Array.from({ length: Math.max(0, this.#next - number) }, (_, i) => this.at(number + i) as Change);
+  }
+
+  /** Number of the change that follows the one with this id; undefined if that one is not here. */
+  after(id: string): number | undefined {
+    let [low, high] = [this.first, this.#next];
+    if (low < high && id === this.at(low)?.prev) return low;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compareIds((this.at(middle) as Change).id, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return this.at(low)?.id === id ? low + 1 : undefined;
+  }
+}

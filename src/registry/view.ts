@@ -1,0 +1,154 @@
+import type { Instance } from '../contract/index.js';
+import { Answers, type Answer } from './answers.js';
+import type { Change } from './change.js';
+import { RegistryError } from './errors.js';
+import { Polls } from './polls.js';
+import type { Discovery, Found, GroupCount } from './registry.js';
+import { compareIds, revisionOf, type Position } from './revision.js';
+import { instanceJson } from './record.js';
+import type { Ring } from './ring.js';
+import { inScope, type Scope } from './scope.js';
+import type { Table } from './table.js';
+import { Waits } from './waits.js';
+import type { WatchHub } from './watch-hub.js';
+
+/** Without a new watermark for this long the view is stale: answers go on, and say so. */
+const STALE_AFTER_MS = 1000;
+
+export interface ViewOptions {
+  hub: WatchHub;
+  /** How long a stale view still answers. */
+  maxStaleMs: number;
+}
+
+/** A loaded table, and the latest changes that led to it. */
+export interface Loaded {
+  table: Table;
+  ring: Ring;
+}
+
+/**
+ * What this replica knows of the registry, for everyone who reads: discover, long polls, watchers. The reader of the log feeds it
+ * and nobody else. Nothing in here asks the store.
+ */
+export class View {
+  readonly hub: WatchHub;
+  readonly polls = new Polls();
+  /** Somebody waits for the view to move on: the reader need not wait for its next tick. */
+  onWait: () => void = () => undefined;
+  readonly #waits = new Waits();
+  readonly #maxStaleMs: number;
+  #loaded: (Loaded & { answers: Answers }) | undefined;
+  #freshAt = -Infinity;
+
+  constructor({ hub, maxStaleMs }: ViewOptions) {
+    this.hub = hub;
+    this.#maxStaleMs = maxStaleMs;
+    hub.start(() => this.#loaded?.table);
+  }
+
+  get loaded(): boolean {
+    return this.#loaded !== undefined;
+  }
+
+  /** It can answer: loaded, and not stale for too long. */
+  get serving(): boolean {
+    return this.loaded && this.#sinceWatermarkMs <= this.#maxStaleMs;
+  }
+
+  /** @throws {RegistryError} store_unavailable while it cannot answer. */
+  get table(): Table {
+    return this.#serving().table;
+  }
+
+  get ring(): Ring {
+    return this.#serving().ring;
+  }
+
+  /** `<epoch>.<entry id>` of the last change that answers take into account. @throws {RegistryError} store_unavailable */
+  get revision(): string {
+    return revisionOf(this.table.position);
+  }
+
+  /** How long ago the last watermark came, if that is too long. */
+  get staleMs(): number | undefined {
+    const ms = this.#sinceWatermarkMs;
+    return ms > STALE_AFTER_MS ? ms : undefined;
+  }
+
+  get size(): number {
+    return this.#loaded?.table.members.size ?? 0;
+  }
+
+  answer(query: Discovery): Answer {
+    return this.#serving().answers.answer(query, performance.now());
+  }
+
+  find(id: string): Found | undefined {
+    const { members, position } = this.table;
+    const member = members.get(id);
+    if (!member || member.lapsed) return undefined;
+    const instance = JSON.parse(instanceJson(member.record, member)) as Instance;
+    return { instance, revision: revisionOf({ epoch: position.epoch, id: member.changedBy }) };
+  }
+
+  groups(scope?: Scope): GroupCount[] {
+    return this.table.groups.filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count());
+  }
+
+  /**
+   * Resolves once everything up to this position has been read and, with `watermarkMs`, everything up to that time of the
+   * store's clock. Rejects with `store_unavailable` when that takes longer than `timeoutMs`.
+   */
+  reached(position: Position, watermarkMs: number, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const reached = this.#waits.until(() => this.#has(position, watermarkMs), timeoutMs, signal);
+    this.onWait();
+    return reached;
+  }
+
+  /** The reader has loaded a table: from now on this is the view. */
+  adopt(loaded: Loaded, reason: string) {
+    const restarted = this.loaded;
+    this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
+    loaded.table.changedHomes.clear();
+    this.#waits.check();
+    this.polls.changed(undefined, (query) => this.answer(query));
+    if (restarted) this.hub.restart(reason, loaded.table);
+  }
+
+  /** A new watermark came, so the view is not stale. */
+  refresh() {
+    this.#freshAt = performance.now();
+  }
+
+  /** The end of a read: everybody is told what it brought. */
+  settle(changes: readonly Change[]) {
+    const { table } = this.#loaded as Loaded;
+    this.#waits.check();
+    this.hub.publish(changes);
+    if (table.changedHomes.size === 0) return;
+    if (this.serving) this.polls.changed(table.changedHomes, (query) => this.answer(query));
+    table.changedHomes.clear();
+  }
+
+  /** Ends watchers and long polls: the replica is shutting down. */
+  end() {
+    this.polls.end();
+    this.hub.end();
+  }
+
+  get #sinceWatermarkMs() {
+    return performance.now() - this.#freshAt;
+  }
+
+  #serving() {
+    if (!this.#loaded) throw new RegistryError('store_unavailable', 'this replica is still reading the registry: try again');
+    if (!this.serving) throw new RegistryError('store_unavailable', 'the registry store has been away for longer than MAX_STALE_SECONDS');
+    return this.#loaded;
+  }
+
+  #has({ epoch, id }: Position, watermarkMs: number): boolean {
+    const table = this.#loaded?.table;
+    return table !== undefined && table.position.epoch === epoch && compareIds(table.position.id, id) >= 0 && table.watermarkMs >= watermarkMs;
+  }
+}

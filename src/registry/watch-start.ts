@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Change } from './change.js';
+import type { WatchQuery } from './registry.js';
+import { compareIds, parseRevision, type Position } from './revision.js';
+import type { Topic } from './topic.js';
+import type { View } from './view.js';
+import type { Sink } from './watch-frames.js';
+import { STUCK_MS } from './watcher.js';
+
+const RETRY_MS = 1000;
+
+/** What a watcher may need of the store, which the view by itself never asks. */
+export interface LogSource {
+  /** Resolves once the view has everything that was acknowledged before this call. Rejects when the store does not answer. */
+  catchUp: () => Promise<void>;
+  /** Changes after this position, a few hundred; undefined when the log does not go on from it any more. */
+  changesAfter: (position: Position) => Promise<Change[] | undefined>;
+}
+
+/**
+ * Begins a watch: a snapshot, or what came after `from` on any replica. Resolves when it goes on by itself. Whatever `from`
+ * says, a watcher is never turned away for it.
+ * @throws {RegistryError} store_unavailable, before anything is written, while the view cannot answer.
+ */
+export async function beginWatch(view: View, log: LogSource, query: WatchQuery, from: string | undefined, sink: Sink): Promise<void> {
+  const topic = view.hub.topic(query);
+  const begun = { view, log, topic, sink };
+  const { table, revision } = view;
+  sink.write(topic.frames.opening());
+  if (from === undefined) return join(begun, topic.snapshot(table, revision));
+  const position = parseRevision(from);
+  const reason = position ? await resume(begun, position) : 'not a position of this API';
+  if (reason === undefined || sink.closed) return;
+  sink.write(topic.frames.reset(reason));
+  join(begun, topic.snapshot(view.table, view.revision));
+}
+
+interface Begun {
+  view: View;
+  log: LogSource;
+  topic: Topic;
+  sink: Sink;
+}
+
+function join({ view, topic, sink }: Begun, prelude: Iterable<Buffer>) {
+  const watcher = view.hub.join(topic.query, sink);
+  if (!watcher) return sink.end(topic.frames.farewell());
+  sink.onClose(() => view.hub.leave(watcher));
+  watcher.begin(prelude, view.table.position.id);
+}
+
+/** Goes on from a position. Resolves to why that is not possible, or to undefined when it is done. */
+async function resume(begun: Begun, { epoch, id }: Position): Promise<string | undefined> {
+  const { view, log, topic, sink } = begun;
+  for (let at = id; !sink.closed; ) {
+    await reach(begun, { epoch, id: at });
+    const { position } = view.table;
+    if (position.epoch !== epoch) return 'the position is of another epoch';
+    if (compareIds(at, position.id) > 0) return 'the position has never been';
+    const number = at === position.id ? view.ring.next : view.ring.after(at);
+    if (number !== undefined) {
+      join(begun, topic.backlog(view.ring, number));
+      return undefined;
+    }
+    const changes = await insist(begun, () => log.changesAfter({ epoch, id: at }));
+    if (!changes?.length) return 'the log no longer goes back to the position';
+    for (const change of changes) {
+      const frame = topic.frameOf(change);
+      if (frame && !sink.write(frame)) await drained(begun);
+    }
+    at = (changes.at(-1) as Change).id;
+  }
+  return undefined;
+}
+
+/** A position that another replica gave may be ahead of this one: nothing is decided before this one has caught up. */
+async function reach(begun: Begun, wanted: Position) {
+  const { position } = begun.view.table;
+  if (position.epoch !== wanted.epoch || compareIds(wanted.id, position.id) > 0) await insist(begun, begun.log.catchUp);
+}
+
+/** Asks the store until it answers, or the watcher has gone. */
+async function insist<T>({ topic, sink }: Begun, ask: () => Promise<T>): Promise<T | undefined> {
+  while (!sink.closed) {
+    try {
+      return await ask();
+    } catch {
+      sink.write(topic.frames.keepAlive);
+      await sleep(RETRY_MS);
+    }
+  }
+  return undefined;
+}
+
+/** Waits until the sink takes more; one that does not is ended. */
+async function drained({ view, sink }: Begun) {
+  const stuck = setTimeout(() => view.hub.giveUp(sink), STUCK_MS);
+  await new Promise<void>((resume) => sink.onDrain(resume));
+  clearTimeout(stuck);
+}

@@ -1,0 +1,48 @@
+import { onTestFinished } from 'vitest';
+import { pino } from 'pino';
+import { sseFrames } from '../../src/http/sse-frames.js';
+import type { ConnectionConfig } from '../../src/redis/connection.js';
+import { openReaderConnection } from '../../src/redis/open-store.js';
+import { Reader } from '../../src/redis/reader.js';
+import type { Store } from '../../src/redis/redis-registry.js';
+import type { Freshness, Registry } from '../../src/registry/registry.js';
+import { View } from '../../src/registry/view.js';
+import { WatchHub } from '../../src/registry/watch-hub.js';
+import { until } from './until.js';
+
+const silent = pino({ level: 'silent' });
+
+/** A view that nobody feeds yet. */
+export const emptyView = (maxStaleMs = 3_600_000) => new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs });
+
+/** A view of a store, as a replica has one, loaded. A fresh prefix is a fresh epoch: nobody else knew what was in it. */
+export async function openView(store: Store, config: ConnectionConfig, cleanup: (close: () => Promise<void>) => void = onTestFinished, maxStaleMs?: number) {
+  const view = emptyView(maxStaleMs);
+  const connection = await openReaderConnection(config, silent);
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined };
+  const reader = new Reader({ ...store, connection }, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: true, observer }, silent);
+  await reader.start();
+  const close = async () => {
+    view.end();
+    await reader.stop();
+  };
+  cleanup(close);
+  await until(() => view.loaded);
+  return { view, reader, close };
+}
+
+/**
+ * The same registry, of which every read is strong unless it says otherwise: most tests ask what a write has done, not how
+ * soon it is seen.
+ */
+export function strongByDefault(registry: Registry): Registry {
+  const strong = (need: Freshness = {}) => (need.minRevision === undefined ? { ...need, strong: true } : need);
+  const own = Object.create(registry) as Registry;
+  own.find = (id, need) => registry.find(id, strong(need));
+  own.discover = (query, need, poll) => registry.discover(query, strong(need), poll);
+  own.groups = (need, scope) => registry.groups(strong(need), scope);
+  for (const verb of ['register', 'heartbeat', 'patch', 'remove', 'locate', 'watch', 'history'] as const) {
+    own[verb] = registry[verb].bind(registry) as never;
+  }
+  return own;
+}
