@@ -1,0 +1,115 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { openSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { openStore } from '../src/redis/open-store.js';
+import { RedisRegistry } from '../src/redis/redis-registry.js';
+import { parseRedisUrl } from '../src/redis/url.js';
+import type { View } from '../src/registry/view.js';
+import { freePort } from '../test/helpers/ports.js';
+import { startRedis } from '../test/helpers/redis.js';
+import { until } from '../test/helpers/until.js';
+
+export const TOKEN = 'bench-token-of-this-run';
+export const HEADERS = { 'X-API-Token': TOKEN, 'Content-Type': 'application/json' };
+
+export interface Process {
+  pid: number;
+  port: number;
+  url: string;
+}
+
+/** A Redis of its own, gateways with shipped defaults, and whatever else a bench starts; `close` ends them all. */
+export async function startRig() {
+  const children: ChildProcess[] = [];
+  const redis = await startRedis();
+  const raw = new Redis(redis.url);
+  const log = openSync(join(tmpdir(), `rollcall-bench-${process.pid}.log`), 'w');
+
+  const start = async (args: string[], port: number, path: string, env: Record<string, string> = {}): Promise<Process> => {
+    const child = spawn('node', args, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', log, 'inherit'] });
+    children.push(child);
+    const url = `http://127.0.0.1:${port}`;
+    await until(async () => (await fetch(`${url}${path}`)).ok, 15_000);
+    return { pid: child.pid as number, port, url };
+  };
+  return {
+    raw,
+    redisUrl: redis.url,
+    startGateway: async (env: Record<string, string> = {}) => {
+      const port = await freePort();
+      return start(['dist/server.js'], port, '/readyz', { NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), REDIS_URL: redis.url, API_TOKENS: TOKEN, ...env });
+    },
+    startBare: async () => {
+      const port = await freePort();
+      return start(['bench/bare.mjs', String(port)], port, '/');
+    },
+    close: async () => {
+      for (const child of children) child.kill();
+      raw.disconnect();
+      await redis.stop();
+    },
+  };
+}
+
+/** Registers straight into Redis, as a Redis-direct client does: for filling a registry without a gateway's help. */
+export async function openFiller(redisUrl: string) {
+  const log = pino({ level: 'silent' });
+  const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix: 'service:', eventsMax: 50_000, plainLua: false }, log);
+  const registry = new RedisRegistry(store, undefined as unknown as View);
+  const caller = { name: 'bench' };
+  return {
+    /** `count` instances in groups of `perGroup`, `<stem>-<n>` in `<stem>-<n / perGroup>`. */
+    fill: async (stem: string, count: number, perGroup: number, ttlSeconds = 3600) => {
+      for (let from = 0; from < count; from += 2000) {
+        const batch = Array.from({ length: Math.min(2000, count - from) }, (_, i) => from + i);
+        await Promise.all(batch.map((n) => registry.register({ ...instance(stem, n, perGroup), ttlSeconds }, caller)));
+      }
+    },
+    close: () => store.connection.disconnect(),
+  };
+}
+
+/** What a game server says of itself: about 600 bytes in an answer. */
+export const instance = (stem: string, n: number, perGroup: number) => ({
+  instanceId: `${stem}-${n}`,
+  incarnation: 'life-1',
+  type: 'game',
+  group: `${stem}-${Math.floor(n / perGroup)}`,
+  hostname: `game-${n}.${stem}.example.com`,
+  publicIp: '203.0.113.7',
+  privateIp: '10.0.4.17',
+  ports: [{ port: 7777, name: 'game', protocol: 'udp' }],
+  status: 'ready' as const,
+  labels: { version: '1.4.2', zone: 'kr-1a' },
+  performance: { tps: 59.9, latencyMs: 12, load: 0.4 },
+});
+
+/** Calls `act` this often, evenly, until stopped; what it rejects with is counted. */
+export function pace(perSecond: number, act: (n: number) => Promise<unknown>) {
+  let [sent, failed] = [0, 0];
+  const startedAt = performance.now();
+  const timer = setInterval(() => {
+    const due = ((performance.now() - startedAt) / 1000) * perSecond;
+    for (; sent < due; sent++) act(sent).catch(() => failed++);
+  }, 5);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return { sent, failed };
+    },
+  };
+}
+
+export function percentile(values: number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN;
+}
+
+export const median = (values: number[]) => percentile(values, 0.5);
+
+export const rssMb = ({ pid }: Process) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+
+export const print = (line: string) => process.stdout.write(`${line}\n`);
