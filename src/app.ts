@@ -11,7 +11,7 @@ import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
 import { historyRoutes } from './http/history.js';
 import { instanceRoutes } from './http/instances.js';
-import { countHeartbeats, installMetrics, observeView, type Metrics } from './http/metrics.js';
+import { countHeartbeats, countRequest, installMetrics, observeView, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
 import { createForwardedWarning } from './http/observed.js';
 import { installOpenapi } from './http/openapi.js';
@@ -79,7 +79,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   for (const schema of sharedSchemas) app.addSchema(schema);
   installValidation(app);
   installErrorHandling(app);
-  installRequestLog(app, options.log);
+  installRequestLog(app, options.log, (request, status, ms) => countRequest(metrics, request, status, ms));
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
     if (draining()) reply.header('connection', 'close');

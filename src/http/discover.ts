@@ -7,7 +7,7 @@ import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
 import { sayStale } from './stale.js';
-import { endOfTurn } from './turn.js';
+import { answerTogether } from './together.js';
 
 export interface DiscoverRouteOptions {
   prober: Prober;
@@ -45,7 +45,7 @@ export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> 
     const { query, headers } = request;
     const known = headers['if-none-match'] === undefined || query.healthCheck ? undefined : knownTo(headers['if-none-match']);
     const poll = pollOf(request, reply, known);
-    await endOfTurn();
+    await answerTogether();
     const { answer, revision, staleMs } = await request.registry.discover(discoveryOf(query), freshnessOf(query), poll);
     reply.header('x-revision', revision).header('cache-control', 'private, no-cache');
     sayStale(reply, staleMs);

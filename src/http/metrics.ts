@@ -1,6 +1,7 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { View } from '../registry/view.js';
+import { Latencies } from './latencies.js';
 import { commonProblems, noQuery } from './schemas.js';
 
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -12,7 +13,7 @@ export function createMetrics() {
   const registers = [registry];
   return {
     registry,
-    requests: new Histogram({ registers, name: 'rollcall_http_request_seconds', help: 'Requests by route', labelNames: ['method', 'route', 'status'], buckets: LATENCY_BUCKETS }),
+    requests: new Latencies(registry, { name: 'rollcall_http_request_seconds', help: 'Requests by route' }),
     transactions: new Histogram({ registers, name: 'rollcall_redis_transaction_seconds', help: 'Round trips of write transactions to Redis', buckets: LATENCY_BUCKETS }),
     transactionErrors: new Counter({ registers, name: 'rollcall_redis_transaction_errors_total', help: 'Write transactions in which Redis refused something or did not answer' }),
     redisReachable: new Gauge({ registers, name: 'rollcall_redis_reachable', help: '1 while Redis answers the pulse' }),
@@ -65,18 +66,14 @@ export function countHeartbeats(metrics: Metrics) {
   return (status: number) => counterFor(String(status)).inc();
 }
 
-/** Counts every request by its route pattern, and serves `/metrics` in the Prometheus text format. */
-export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic: boolean) {
-  const timerFor = remembered((key) => {
-    const [status = '', method = '', route = ''] = key.split(' ');
-    return metrics.requests.labels(method, route, status);
-  });
-  app.addHook('onResponse', (request, reply, done) => {
-    if (request.lasting) return done(); // its own gauges count it
-    timerFor(`${reply.statusCode} ${request.method} ${request.routeOptions.url ?? 'none'}`).observe(reply.elapsedTime / 1000);
-    done();
-  });
+/** Counts a request by its route pattern. */
+export function countRequest({ requests }: Metrics, { method, routeOptions }: FastifyRequest, status: number, ms: number) {
+  const route = routeOptions.url ?? 'none';
+  requests.observe(`${status} ${method} ${route}`, () => ({ method, route, status: String(status) }), ms / 1000);
+}
 
+/** Serves `/metrics` in the Prometheus text format. */
+export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic: boolean) {
   app.get(
     '/metrics',
     {

@@ -1,0 +1,42 @@
+import type { Metric, Registry } from 'prom-client';
+
+const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+interface Series {
+  labels: Record<string, string>;
+  /** How many fell into each bucket, and above the last. */
+  counts: number[];
+  sum: number;
+}
+
+/**
+ * A histogram for what happens with every request. The library's own looks its labels up and hashes them each time, which was a
+ * twentieth of the gateway's work for an answer from memory; here a series is found once and counted in.
+ */
+export class Latencies {
+  readonly #series = new Map<string, Series>();
+
+  constructor(registry: Registry, private readonly about: { name: string; help: string }) {
+    registry.registerMetric({ ...about, get: () => Promise.resolve(this.#read()), reset: () => this.#series.clear() } as unknown as Metric);
+  }
+
+  /** Adds one of these labels. `key` is theirs alone. */
+  observe(key: string, labelsOf: () => Record<string, string>, seconds: number) {
+    let series = this.#series.get(key);
+    if (!series) this.#series.set(key, (series = { labels: labelsOf(), counts: new Array<number>(BOUNDS.length + 1).fill(0), sum: 0 }));
+    let bucket = 0;
+    while (bucket < BOUNDS.length && seconds > (BOUNDS[bucket] as number)) bucket++;
+    (series.counts[bucket] as number)++;
+    series.sum += seconds;
+  }
+
+  #read() {
+    const { name } = this.about;
+    const values = [...this.#series.values()].flatMap(({ labels, counts, sum }) => {
+      let below = 0;
+      const buckets = counts.map((count, i) => ({ metricName: `${name}_bucket`, labels: { le: String(BOUNDS[i] ?? '+Inf'), ...labels }, value: (below += count) }));
+      return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: below }];
+    });
+    return { ...this.about, type: 'histogram', aggregator: 'sum', values };
+  }
+}
