@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DiscoverQuery, DiscoverReply } from '../contract/index.js';
-import type { Poll } from '../registry/registry.js';
+import type { Poll } from '../registry/queries.js';
 import type { Prober } from '../registry/prober.js';
 import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';

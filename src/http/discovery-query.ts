@@ -1,6 +1,6 @@
 import { DEFAULT_LIMIT, MAX_LIMIT, MAX_PROBED, type DiscoverQuery, type FreshnessQuery, type Status } from '../contract/index.js';
 import { invalidField } from '../registry/errors.js';
-import type { Discovery, Freshness } from '../registry/registry.js';
+import type { Discovery, Freshness } from '../registry/queries.js';
 
 const LABEL = 'label.';
 

@@ -2,7 +2,7 @@ import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebo
 import { DEFAULT_EVENTS, EventsQuery, EventsReply, type ChangeKind } from '../contract/index.js';
 import { changeJson } from '../registry/change.js';
 import { invalidField } from '../registry/errors.js';
-import type { HistoryQuery } from '../registry/registry.js';
+import type { HistoryQuery } from '../registry/queries.js';
 import { parseRevision, revisionOf } from '../registry/revision.js';
 import { commonProblems, jsonReply } from './schemas.js';
 

@@ -1,10 +1,11 @@
 import { withinScope, type Change } from '../registry/change.js';
-import type { History, HistoryQuery } from '../registry/registry.js';
+import type { HistoryQuery } from '../registry/queries.js';
+import type { History } from '../registry/registry.js';
 import { compareIds, type Position } from '../registry/revision.js';
 import { inScope } from '../registry/scope.js';
 import { decodeChange, type Entry } from './log-entry.js';
 import { takePulse } from './pulse.js';
-import type { Store } from './redis-registry.js';
+import type { Store } from './store.js';
 
 const CHUNK = 500;
 /** Entries looked through for one page: a filter that nothing matches must not read the whole log in one request. */

@@ -1,5 +1,3 @@
-import type { Home } from '../registry/registry.js';
-
 /** The one place that names keys. All of them share the prefix and so, in Cluster, its hash tag and its slot. */
 export function makeKeys(prefix: string) {
   const stems = { face: `${prefix}instance:`, record: `${prefix}record:`, members: `${prefix}group:` };
@@ -28,8 +26,6 @@ export function makeKeys(prefix: string) {
 }
 
 export type Keys = ReturnType<typeof makeKeys>;
-
-export const homeKey = ({ type, group }: Home) => `${type}:${group}`;
 
 /**
  * BullMQ's own prefix, derived from ours, with a hash tag: two environments on one Redis never share a job. A prefix ends

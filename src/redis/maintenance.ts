@@ -6,7 +6,7 @@ import { adoptable, isName } from './adoption.js';
 import { registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
 import type { Keys } from './keys.js';
-import type { Store } from './redis-registry.js';
+import type { Store } from './store.js';
 
 /** Evictions per script call: 200 take about 2 ms of Redis, which serves nobody else meanwhile. */
 const SWEEP_BATCH = 200;

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { createConnection, type Connection, type ConnectionConfig } from './connection.js';
 import { makeKeys } from './keys.js';
-import type { Store } from './redis-registry.js';
+import type { Store } from './store.js';
 import { Scripts } from './scripts.js';
 import { Turns } from './turns.js';
 import { describeTarget } from './url.js';

@@ -1,9 +1,9 @@
 import type { InstancePatch } from '../contract/index.js';
 import { invalidField, RegistryError } from '../registry/errors.js';
-import type {
-  Beat, BeatResult, Caller, CompleteRegistration, Discovered, Discovery, Found, Freshness, GroupCount, History, HistoryQuery, Home, Poll,
-  Registered, Registry, RemoveGuard, WatchQuery,
-} from '../registry/registry.js';
+import type { GroupCount } from '../registry/group.js';
+import { homeKey, type Home } from '../registry/home.js';
+import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../registry/queries.js';
+import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Found, History, Registered, Registry, RemoveGuard } from '../registry/registry.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { parseRevision, type Position } from '../registry/revision.js';
 import type { Scope } from '../registry/scope.js';
@@ -11,23 +11,14 @@ import type { View } from '../registry/view.js';
 import type { Sink } from '../registry/watch-frames.js';
 import { beginWatch } from '../registry/watch-start.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
-import type { Connection } from './connection.js';
 import { changesAfter, readHistory } from './history.js';
-import { homeKey, type Keys } from './keys.js';
+
 import { takePulse, type Pulse } from './pulse.js';
-import type { Scripts } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
-import type { Turns } from './turns.js';
+import type { Store } from './store.js';
 
 /** How long a read waits for the view to come as far as it asks for. */
 const CATCH_UP_MS = 1000;
-
-export interface Store {
-  connection: Connection;
-  keys: Keys;
-  scripts: Scripts;
-  turns: Turns;
-}
 
 /** The registry over Redis: the server's own, and the client's Redis-direct mode. */
 export class RedisRegistry implements Registry {

@@ -1,36 +1,11 @@
-import type { DiscoverReply } from '../contract/index.js';
+import { Answer } from './answer.js';
 import { departureJson, type Departure } from './change.js';
 import { contentTag, TagSum } from './content-tag.js';
 import { isRecent, type Group, type Member } from './group.js';
 import { instanceJson, type LogRecord } from './record.js';
-import type { Discovery } from './registry.js';
+import type { Discovery } from './queries.js';
 import { inScope } from './scope.js';
 import type { Table } from './table.js';
-
-/** What is visible under a query, with a tag that is the same wherever the content is. */
-export class Answer {
-  #body: Buffer | undefined;
-
-  constructor(
-    /** Weak entity tag of the content. */
-    readonly etag: string,
-    private readonly encode: () => Buffer,
-  ) {}
-
-  /** JSON of `{ instances, next? }`, made when it is first asked for: whoever only compares tags does not pay for it. */
-  get body(): Buffer {
-    return (this.#body ??= this.encode());
-  }
-
-  /** The body, read back. */
-  read(): DiscoverReply {
-    return JSON.parse(this.body.toString()) as DiscoverReply;
-  }
-
-  get size(): number {
-    return this.#body?.length ?? 0;
-  }
-}
 
 interface Kept {
   version: number;

@@ -1,6 +1,6 @@
 import type { ChangeKind } from '../contract/index.js';
 import { instanceJson, isoOf, type LogRecord } from './record.js';
-import type { Home } from './registry.js';
+import type { Home } from './home.js';
 import { msOfId, revisionOf } from './revision.js';
 import { inScope, type Scope } from './scope.js';
 

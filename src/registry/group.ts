@@ -1,9 +1,15 @@
 import { STATUSES, type Status } from '../contract/index.js';
-import type { Answer } from './answers.js';
+import type { Answer } from './answer.js';
 import { TagSum } from './content-tag.js';
 import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from './record.js';
-import type { GroupCount, Home } from './registry.js';
+import type { Home } from './home.js';
+
+export interface GroupCount extends Home {
+  instances: number;
+  cordoned: number;
+  statuses: Record<Status, number>;
+}
 
 /** An instance of the view: its record, and what heartbeats have changed since. */
 export interface Member extends Lapsing, Renewal {

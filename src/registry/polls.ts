@@ -1,5 +1,5 @@
-import type { Answer } from './answers.js';
-import type { Discovery } from './registry.js';
+import type { Answer } from './answer.js';
+import type { Discovery } from './queries.js';
 
 /** Polls answered in one go: each takes about as long as a request. The others' turn comes between. */
 const ANSWERED_AT_ONCE = 100;

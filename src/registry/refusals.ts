@@ -1,5 +1,5 @@
 import { invalidField, RegistryError } from './errors.js';
-import type { Home } from './registry.js';
+import type { Home } from './home.js';
 import { inScope, type Scope } from './scope.js';
 
 export const notFound = (id: string, advice = '') =>

@@ -1,7 +1,9 @@
-import type { ChangeKind, Heartbeat, Instance, InstancePatch, Port, ProblemCode, Registration, Status } from '../contract/index.js';
-import type { Answer } from './answers.js';
+import type { Heartbeat, Instance, InstancePatch, Port, ProblemCode, Registration, Status } from '../contract/index.js';
+import type { Answer } from './answer.js';
 import type { Change } from './change.js';
-import type { Position } from './revision.js';
+import type { GroupCount } from './group.js';
+import type { Home } from './home.js';
+import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from './queries.js';
 import type { Scope } from './scope.js';
 import type { Sink } from './watch-frames.js';
 
@@ -18,12 +20,6 @@ export interface CompleteRegistration extends Omit<Registration, 'instanceId' | 
   ports: Port[];
   status: Status;
   ttlSeconds: number;
-}
-
-/** The group an instance lives in. */
-export interface Home {
-  type: string;
-  group: string;
 }
 
 export interface Registered {
@@ -48,38 +44,6 @@ export interface RemoveGuard {
   incarnation?: string;
 }
 
-export interface Discovery {
-  type?: string;
-  group?: string;
-  /** Any of these; all when absent. */
-  statuses?: Status[];
-  /** Every one of these. */
-  labels?: Record<string, string>;
-  /** Only what these patterns allow. */
-  scope?: Scope;
-  /** `<type>:<group>:<id>`: start behind this one. */
-  after?: string;
-  /** Those too that left lately, marked `departed`. */
-  offline?: boolean;
-  limit: number;
-}
-
-/** What an answer must take into account. By default it is what this replica knows: as a rule that is a few milliseconds old. */
-export interface Freshness {
-  /** At least the log up to this revision. One of another epoch is treated as `strong`. */
-  minRevision?: string;
-  /** Everything that was acknowledged anywhere before this call. */
-  strong?: boolean;
-}
-
-/** Waits for an answer that the caller does not know yet. */
-export interface Poll {
-  isKnown: (etag: string) => boolean;
-  waitMs: number;
-  /** The caller has gone. */
-  signal: AbortSignal;
-}
-
 export interface Discovered {
   /** Instances in the order of type, group, id. Its body is to be read at once: it follows the view. */
   answer: Answer;
@@ -89,28 +53,6 @@ export interface Discovered {
   staleMs: number | undefined;
 }
 
-/** Whom to watch. */
-export interface WatchQuery {
-  type?: string;
-  group?: string;
-  scope?: Scope;
-  /** Tell of `performance` too, at most once a second per instance. */
-  performance?: boolean;
-}
-
-export interface HistoryQuery {
-  type?: string;
-  group?: string;
-  instanceId?: string;
-  kinds?: ChangeKind[];
-  scope?: Scope;
-  /** Only what came after this position, oldest first … */
-  after?: Position;
-  /** … or what came before it, latest first. With neither: the latest. */
-  before?: Position;
-  limit: number;
-}
-
 export interface History {
   epoch: string;
   changes: Change[];
@@ -118,12 +60,6 @@ export interface History {
   next: string | undefined;
   /** Changes after `after` are no longer in the log: it was trimmed. */
   gap: boolean;
-}
-
-export interface GroupCount extends Home {
-  instances: number;
-  cordoned: number;
-  statuses: Record<Status, number>;
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { InstancePatch } from '../contract/index.js';
 import { RegistryError } from './errors.js';
 import { forbiddenHome, forbiddenInstance, insistScope, notFound } from './refusals.js';
-import type {
-  Beat, BeatResult, Caller, CompleteRegistration, Discovery, Freshness, HistoryQuery, Home, Poll, Registered, Registry, RemoveGuard, WatchQuery,
-} from './registry.js';
+import type { Home } from './home.js';
+import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from './queries.js';
+import type { Beat, BeatResult, Caller, CompleteRegistration, Registered, Registry, RemoveGuard } from './registry.js';
 import { inScope, type Scope } from './scope.js';
 import type { Sink } from './watch-frames.js';
 

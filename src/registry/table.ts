@@ -4,10 +4,8 @@ import { Group, type Member } from './group.js';
 import { LapseSchedule, notPlanned } from './lapses.js';
 import { leaseEndMs } from './lease.js';
 import type { LogRecord } from './record.js';
-import type { Home } from './registry.js';
+import { homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
-
-const homeKey = ({ type, group }: Home) => `${type}:${group}`;
 
 /**
  * The registry in memory: what the log says up to `position`, with the leases of up to `watermarkMs`. It is fed by the

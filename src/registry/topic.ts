@@ -1,6 +1,7 @@
 import { isDeparture, withinScope, type Change } from './change.js';
 import type { Member } from './group.js';
-import type { Home, WatchQuery } from './registry.js';
+import type { Home } from './home.js';
+import type { WatchQuery } from './queries.js';
 import { inScope } from './scope.js';
 import type { Ring } from './ring.js';
 import type { Table } from './table.js';

@@ -1,9 +1,12 @@
 import type { Instance } from '../contract/index.js';
-import { Answers, type Answer } from './answers.js';
+import type { Answer } from './answer.js';
+import { Answers } from './answers.js';
 import type { Change } from './change.js';
 import { RegistryError } from './errors.js';
 import { Polls } from './polls.js';
-import type { Discovery, Found, GroupCount } from './registry.js';
+import type { GroupCount } from './group.js';
+import type { Discovery } from './queries.js';
+import type { Found } from './registry.js';
 import { compareIds, revisionOf, type Position } from './revision.js';
 import { instanceJson } from './record.js';
 import type { Ring } from './ring.js';

@@ -1,5 +1,5 @@
 import type { Change } from './change.js';
-import type { WatchQuery } from './registry.js';
+import type { WatchQuery } from './queries.js';
 import { revisionOf, type Position } from './revision.js';
 import type { Table } from './table.js';
 import { Topic } from './topic.js';
@@ -20,7 +20,7 @@ export interface WatchObserver {
 export class WatchHub {
   readonly #topics = new Map<string, Topic>();
   readonly #slots = Array.from({ length: TICKS_PER_BOOKMARK }, () => new Set<Watcher>());
-  readonly #slotOf = new Map<Watcher, number>();
+  readonly #placeOf = new Map<Watcher, { topic: Topic; slot: number }>();
   #joined = 0;
   #tick = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -32,7 +32,7 @@ export class WatchHub {
   ) {}
 
   get watching() {
-    return this.#slotOf.size;
+    return this.#placeOf.size;
   }
 
   /** A topic for whoever is on the way: it is not one of its watchers before `join`. */
@@ -51,7 +51,7 @@ export class WatchHub {
     });
     const slot = this.#joined++ % TICKS_PER_BOOKMARK;
     this.#slots[slot]?.add(watcher);
-    this.#slotOf.set(watcher, slot);
+    this.#placeOf.set(watcher, { topic, slot });
     topic.watchers.add(watcher);
     return watcher;
   }
@@ -63,11 +63,11 @@ export class WatchHub {
   }
 
   leave(watcher: Watcher) {
-    const slot = this.#slotOf.get(watcher);
-    if (slot === undefined) return;
-    this.#slotOf.delete(watcher);
+    const place = this.#placeOf.get(watcher);
+    if (!place) return;
+    const { topic, slot } = place;
+    this.#placeOf.delete(watcher);
     this.#slots[slot]?.delete(watcher);
-    const { topic } = watcher;
     topic.watchers.delete(watcher);
     if (topic.watchers.size === 0) this.#topics.delete(JSON.stringify(topic.query));
   }
@@ -100,11 +100,11 @@ export class WatchHub {
   end() {
     this.#ended = true;
     clearInterval(this.#timer);
-    for (const watcher of [...this.#slotOf.keys()]) watcher.end('shutdown');
+    for (const watcher of [...this.#placeOf.keys()]) watcher.end('shutdown');
   }
 
   #round(table: Table) {
-    for (const watcher of this.#slotOf.keys()) watcher.check();
+    for (const watcher of this.#placeOf.keys()) watcher.check();
     const bookmark = this.frames.bookmark(revisionOf(table.position));
     for (const watcher of this.#slots[this.#tick++ % TICKS_PER_BOOKMARK] ?? []) this.#remind(watcher, bookmark, table.position);
     const topics = [...this.#topics.values()].filter(({ query }) => query.performance);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change } from './change.js';
-import type { WatchQuery } from './registry.js';
+import type { WatchQuery } from './queries.js';
 import { compareIds, parseRevision, type Position } from './revision.js';
 import type { Topic } from './topic.js';
 import type { View } from './view.js';

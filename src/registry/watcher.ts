@@ -1,10 +1,20 @@
-import type { Topic } from './topic.js';
-import type { Sink } from './watch-frames.js';
+import type { Frames, Sink } from './watch-frames.js';
 
 /** A reader that takes nothing for this long is ended. */
 export const STUCK_MS = 30_000;
 /** Frames of a snapshot or a backlog written in one go. */
 const WRITTEN_AT_ONCE = 100;
+
+/** The changes that a watcher is sent, each with a number: its topic. */
+export interface Feed {
+  readonly frames: Frames;
+  /** Number that the next change will have. */
+  readonly end: number;
+  /** Everything from this number on is still there. */
+  holds: (from: number) => boolean;
+  /** Everything from this number on, as one piece, and the id of the last; undefined when some of it is gone. */
+  since: (from: number) => { bytes: Buffer; last: string } | undefined;
+}
 
 /** Why a watcher was ended by us. */
 export type EndReason = 'slow' | 'stuck' | 'revoked' | 'shutdown';
@@ -23,11 +33,11 @@ export class Watcher {
   #scheduled = false;
 
   constructor(
-    readonly topic: Topic,
+    private readonly feed: Feed,
     private readonly sink: Sink,
     private readonly onEnd: (watcher: Watcher, reason: EndReason) => void,
   ) {
-    this.#cursor = topic.end;
+    this.#cursor = feed.end;
     sink.onDrain(() => {
       this.#choked = false;
       this.pump();
@@ -37,14 +47,14 @@ export class Watcher {
   /** Starts over: first these frames, which tell everything up to `told`, then what follows. */
   begin(prelude: Iterable<Buffer>, told: string) {
     this.#prelude = prelude[Symbol.iterator]();
-    this.#cursor = this.topic.end;
+    this.#cursor = this.feed.end;
     this.told = told;
     this.pump();
   }
 
   /** Has been sent everything there is. */
   get current() {
-    return !this.#choked && !this.#prelude && this.#cursor === this.topic.end;
+    return !this.#choked && !this.#prelude && this.#cursor === this.feed.end;
   }
 
   /** Sends what it lacks, as far as it takes it. */
@@ -56,10 +66,10 @@ export class Watcher {
       if (step.done) this.#prelude = undefined;
       else this.#write(step.value);
     }
-    if (this.#choked || this.#cursor === this.topic.end) return;
-    const missed = this.topic.since(this.#cursor);
+    if (this.#choked || this.#cursor === this.feed.end) return;
+    const missed = this.feed.since(this.#cursor);
     if (!missed) return this.end('slow');
-    this.#cursor = this.topic.end;
+    this.#cursor = this.feed.end;
     this.told = missed.last;
     this.#write(missed.bytes);
   }
@@ -79,12 +89,12 @@ export class Watcher {
   check() {
     if (!this.#choked) return;
     if (performance.now() - this.#chokedAt > STUCK_MS) this.end('stuck');
-    else if (!this.#prelude && !this.topic.holds(this.#cursor)) this.end('slow');
+    else if (!this.#prelude && !this.feed.holds(this.#cursor)) this.end('slow');
   }
 
   end(reason: EndReason) {
     if (reason === 'slow' || reason === 'stuck') this.sink.destroy();
-    else this.sink.end(this.topic.frames.farewell());
+    else this.sink.end(this.feed.frames.farewell());
     this.onEnd(this, reason);
   }
 

@@ -1,5 +1,4 @@
-import type { Home } from '../../src/registry/registry.js';
-import { homeKey } from '../../src/redis/keys.js';
+import { homeKey, type Home } from '../../src/registry/home.js';
 
 /** What the small model remembers of an instance: only what the outside may rely on. */
 export interface Known {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { changesAfter } from '../../src/redis/history.js';
 import type { Change } from '../../src/registry/change.js';
-import type { History, HistoryQuery, Registry } from '../../src/registry/registry.js';
+import type { HistoryQuery } from '../../src/registry/queries.js';
+import type { History, Registry } from '../../src/registry/registry.js';
 import { parseRevision, type Position } from '../../src/registry/revision.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { eventsIn } from '../helpers/events.js';

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { homeKey, jobsPrefix, makeKeys } from '../../src/redis/keys.js';
+import { jobsPrefix, makeKeys } from '../../src/redis/keys.js';
+import { homeKey } from '../../src/registry/home.js';
 
 test('the documented keys have their documented names', () => {
   const keys = makeKeys('service:');

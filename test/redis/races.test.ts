@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { RegistryError } from '../../src/registry/errors.js';
-import { homeKey } from '../../src/redis/keys.js';
+import { homeKey } from '../../src/registry/home.js';
 import { buildGateway, freshPrefix, openRegistry, registration } from '../helpers/gateway.js';
 import { CALLER, complete, expectAgreement, expectChain, lapse, readStore } from '../helpers/store.js';
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Status } from '../../src/contract/index.js';
-import type { BeatResult, Home } from '../../src/registry/registry.js';
+import { homeKey, type Home } from '../../src/registry/home.js';
+import type { BeatResult } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import { Answers } from '../../src/registry/answers.js';
-import { homeKey } from '../../src/redis/keys.js';
 import { loadRegistry } from '../../src/redis/load.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { Model, type Logged, type Patch } from '../helpers/model.js';

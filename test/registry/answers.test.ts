@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { Answers } from '../../src/registry/answers.js';
 import type { Departure } from '../../src/registry/change.js';
 import type { LogRecord } from '../../src/registry/record.js';
-import type { Discovery } from '../../src/registry/registry.js';
+import type { Discovery } from '../../src/registry/queries.js';
 import { inScope } from '../../src/registry/scope.js';
 import { Table } from '../../src/registry/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
-import { Answer } from '../../src/registry/answers.js';
+import { Answer } from '../../src/registry/answer.js';
 import { Polls } from '../../src/registry/polls.js';
-import type { Discovery } from '../../src/registry/registry.js';
+import type { Discovery } from '../../src/registry/queries.js';
 
 const GAME: Discovery = { type: 'game', group: 'kr-1', limit: 10 };
 const answered = (etag: string) => vi.fn((_query: Discovery) => new Answer(etag, () => Buffer.from('')));

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Change } from '../../src/registry/change.js';
 import { TagSum } from '../../src/registry/content-tag.js';
 import { instanceJson, type LogRecord } from '../../src/registry/record.js';
-import type { Home } from '../../src/registry/registry.js';
+import type { Home } from '../../src/registry/home.js';
 import { Table } from '../../src/registry/table.js';
 import { change, EPOCH, heapMb, idAt, record, T0 } from './sample.js';
 

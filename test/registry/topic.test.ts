@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { sseFrames } from '../../src/http/sse-frames.js';
 import type { Change } from '../../src/registry/change.js';
-import type { WatchQuery } from '../../src/registry/registry.js';
+import type { WatchQuery } from '../../src/registry/queries.js';
 import { Ring } from '../../src/registry/ring.js';
 import { Table } from '../../src/registry/table.js';
 import { Topic } from '../../src/registry/topic.js';

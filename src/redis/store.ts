@@ -1,0 +1,12 @@
+import type { Connection } from './connection.js';
+import type { Keys } from './keys.js';
+import type { Scripts } from './scripts.js';
+import type { Turns } from './turns.js';
+
+/** What it takes to talk to one registry in Redis. */
+export interface Store {
+  connection: Connection;
+  keys: Keys;
+  scripts: Scripts;
+  turns: Turns;
+}
