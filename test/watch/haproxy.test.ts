@@ -150,7 +150,7 @@ describe('when replicas are drained one after the other', () => {
     for (const [i, member] of fleet.members.entries()) {
       const { headers: first } = await call().get('/instances?type=nobody&group=none').expect(200);
       const polls = Array.from({ length: 6 }, () => poll('/instances?type=nobody&group=none', first.etag as string));
-      await until(async () => (await sum('rollcall_long_polls')) >= 6);
+      await waitingPolls(6);
       const here = await metricOf(i, 'rollcall_long_polls');
       member.replica.signal('SIGTERM');
       const from = performance.now();
@@ -164,6 +164,7 @@ describe('when replicas are drained one after the other', () => {
       await register('elsewhere', { type: 'nobody', group: 'none' });
       await Promise.all(polls);
       await call().delete('/instances/elsewhere').expect(204);
+      for (const n of fleet.members.keys()) await fleet.call(n).get('/instances?type=nobody&consistency=strong').expect(200); // both have read that
     }
     writing.on = false;
     await writer;
