@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
-import { createMetrics, type Metrics } from './http/metrics.js';
+import { countChanges, createMetrics, type Metrics } from './http/metrics.js';
 import { sseFrames } from './http/sse-frames.js';
 import { TokenStore, tokensFromList } from './http/tokens.js';
 import { startJobs } from './jobs/jobs.js';
@@ -113,9 +113,10 @@ async function openView({ config, log, closers, metrics, redis, embedded }: Part
   closers.push(() => connection.disconnect());
   const waiting = await openReaderConnection(redis, log);
   closers.push(() => waiting.disconnect());
+  const changed = countChanges(metrics);
   const observer: ReaderObserver = {
     reachable: (reachable) => metrics.redisReachable.set(reachable ? 1 : 0),
-    applied: ({ kind }) => metrics.changes.labels(kind ?? 'unknown').inc(),
+    applied: ({ kind }) => changed(kind ?? 'unknown'),
     loaded: (reason) => metrics.reloads.labels(reason).inc(),
   };
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };

@@ -1,6 +1,7 @@
 import type { Metric, Registry } from 'prom-client';
 
-const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+/** Upper bounds of the buckets, in seconds. */
+export const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 interface Series {
   labels: Record<string, string>;
@@ -23,9 +24,9 @@ export class Latencies {
   /** Adds one of these labels. `key` is theirs alone. */
   observe(key: string, labelsOf: () => Record<string, string>, seconds: number) {
     let series = this.#series.get(key);
-    if (!series) this.#series.set(key, (series = { labels: labelsOf(), counts: new Array<number>(BOUNDS.length + 1).fill(0), sum: 0 }));
+    if (!series) this.#series.set(key, (series = { labels: labelsOf(), counts: new Array<number>(LATENCY_BUCKETS.length + 1).fill(0), sum: 0 }));
     let bucket = 0;
-    while (bucket < BOUNDS.length && seconds > (BOUNDS[bucket] as number)) bucket++;
+    while (bucket < LATENCY_BUCKETS.length && seconds > (LATENCY_BUCKETS[bucket] as number)) bucket++;
     (series.counts[bucket] as number)++;
     series.sum += seconds;
   }
@@ -34,7 +35,7 @@ export class Latencies {
     const { name } = this.about;
     const values = [...this.#series.values()].flatMap(({ labels, counts, sum }) => {
       let below = 0;
-      const buckets = counts.map((count, i) => ({ metricName: `${name}_bucket`, labels: { le: String(BOUNDS[i] ?? '+Inf'), ...labels }, value: (below += count) }));
+      const buckets = counts.map((count, i) => ({ metricName: `${name}_bucket`, labels: { le: String(LATENCY_BUCKETS[i] ?? '+Inf'), ...labels }, value: (below += count) }));
       return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: below }];
     });
     return { ...this.about, type: 'histogram', aggregator: 'sum', values };

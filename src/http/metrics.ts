@@ -1,10 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { View } from '../registry/view.js';
-import { Latencies } from './latencies.js';
+import { LATENCY_BUCKETS, Latencies } from './latencies.js';
 import { commonProblems, noQuery } from './schemas.js';
-
-const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 /** What this replica counts. Labels are route patterns, statuses and fixed words: never an id, so they stay bounded. */
 export function createMetrics() {
@@ -64,6 +62,11 @@ export function observeView({ registry }: Metrics, view: View) {
 export function countHeartbeats(metrics: Metrics) {
   const counterFor = remembered((status) => metrics.heartbeats.labels(status));
   return (status: number) => counterFor(String(status)).inc();
+}
+
+export function countChanges(metrics: Metrics) {
+  const counterFor = remembered((kind) => metrics.changes.labels(kind));
+  return (kind: string) => counterFor(kind).inc();
 }
 
 /** Counts a request by its route pattern. */

@@ -2,7 +2,7 @@ import { withinScope, type Change } from '../registry/change.js';
 import type { HistoryQuery } from '../registry/queries.js';
 import type { History } from '../registry/registry.js';
 import { compareIds, type Position } from '../registry/revision.js';
-import { inScope } from '../registry/scope.js';
+import { asksFor } from '../registry/scope.js';
 import { decodeChange, type Entry } from './log-entry.js';
 import { takePulse } from './pulse.js';
 import type { Store } from './store.js';
@@ -58,8 +58,8 @@ async function isInLog({ connection, keys }: Store, id: string): Promise<boolean
   return first === undefined || decodeChange(first, '')?.prev === '';
 }
 
-function isAsked({ type, group, instanceId, kinds, scope }: HistoryQuery, { kind, record }: Change): boolean {
+function isAsked(query: HistoryQuery, { kind, record }: Change): boolean {
+  const { instanceId, kinds } = query;
   if (kind === undefined || (kinds && !kinds.includes(kind))) return false;
-  if ((type ?? record.type) !== record.type || (group ?? record.group) !== record.group) return false;
-  return (instanceId ?? record.instanceId) === record.instanceId && inScope(scope, record);
+  return (instanceId ?? record.instanceId) === record.instanceId && asksFor(query, record);
 }

@@ -32,3 +32,6 @@ export type Keys = ReturnType<typeof makeKeys>;
  * with a colon (config.ts insists), so no two of them derive the same.
  */
 export const jobsPrefix = (prefix: string) => (prefix.includes('{') ? `${prefix}jobs` : `{${prefix.replace(/:$/, '')}}-jobs`);
+
+/** The id in `<type>:<group>:<id>`, a member of the leases. */
+export const idOf = (member: string) => member.slice(member.lastIndexOf(':') + 1);

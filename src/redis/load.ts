@@ -5,11 +5,10 @@ import { Ring } from '../registry/ring.js';
 import { Table } from '../registry/table.js';
 import type { Loaded } from '../registry/view.js';
 import { decodeInstance } from './codec.js';
-import type { Connection } from './connection.js';
-import type { Keys } from './keys.js';
+import { idOf } from './keys.js';
 import { decodeChange } from './log-entry.js';
 import { takePulse, type Pulse } from './pulse.js';
-import type { Scripts } from './scripts.js';
+import type { Store } from './store.js';
 
 /** Records of one round trip: decoding them holds the event loop for a few ms. */
 const CHUNK = 100;
@@ -30,11 +29,8 @@ export interface Start extends Loaded {
   pulse: Pulse;
 }
 
-export interface Source {
-  connection: Connection;
-  keys: Keys;
-  scripts: Scripts;
-}
+/** What is read from: a store, of which nothing is written. */
+export type Source = Omit<Store, 'turns'>;
 
 /**
  * Reads the whole registry: first the places in the streams, then every lease with its record, then the log's tail. What
@@ -42,7 +38,7 @@ export interface Source {
  */
 export async function loadRegistry(source: Source, offlineMs: number): Promise<Start> {
   const { pulse, places } = await findPlaces(source);
-  const table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs);
+  const table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs);
   await forEachLease(source, async (members) => {
     const records = await readRecords(source, members);
     records.forEach(({ fields, score }, i) => {
@@ -90,7 +86,7 @@ interface Leased {
 /** The end is read after the record: what changes both in between comes as an event that is not in the record yet. */
 async function readRecords({ connection, keys }: Source, members: string[]): Promise<Leased[]> {
   const pipeline = connection.pipeline();
-  for (const member of members) pipeline.hgetall(keys.record(member.slice(member.lastIndexOf(':') + 1))).zscore(keys.leases, member);
+  for (const member of members) pipeline.hgetall(keys.record(idOf(member))).zscore(keys.leases, member);
   const replies = (await pipeline.exec()) ?? [];
   return members.map((_, i) => {
     const [[error, fields], [, score]] = [replies[2 * i] ?? [null, {}], replies[2 * i + 1] ?? [null, null]];

@@ -4,6 +4,7 @@ import type { Change } from '../registry/change.js';
 import type { Loaded, View } from '../registry/view.js';
 import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
+import { idOf } from './keys.js';
 import { findPlaces, forEachLease, loadRegistry, type Places, type Source } from './load.js';
 import { decodeBeats, decodeChange, type Entry } from './log-entry.js';
 import { msOfId } from '../registry/revision.js';
@@ -35,7 +36,7 @@ export interface ReaderObserver {
   reachable: (reachable: boolean) => void;
   applied: (change: Change) => void;
   /** The whole registry was read: at the start, or because the log had a gap or was another. */
-  loaded: (reason: LoadReason, seconds: number) => void;
+  loaded: (reason: LoadReason) => void;
 }
 
 export type LoadReason = 'start' | 'lag' | 'epoch';
@@ -165,11 +166,9 @@ export class Reader {
       ring.push(change);
       this.options.observer.applied(change);
     }
-    const eventsCut = events.length === COUNT;
-    const beatsCut = beats.length === COUNT;
-    this.#behind = eventsCut || beatsCut;
+    this.#behind = events.length === COUNT || beats.length === COUNT;
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
-    if (!eventsCut) this.#renew(beats);
+    if (events.length < COUNT) this.#renew(beats);
     const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
     const sure = !this.#behind && this.#advance(pulse);
     // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
@@ -219,7 +218,7 @@ export class Reader {
     this.view.refresh();
     this.view.adopt(this.#loaded as Loaded, this.#reason);
     const seconds = (performance.now() - this.#loadStartedAt) / 1000;
-    this.options.observer.loaded(this.#reason, seconds);
+    this.options.observer.loaded(this.#reason);
     this.log.info({ reason: this.#reason, instances: this.view.size, seconds: Number(seconds.toFixed(3)) }, 'registry read');
   }
 
@@ -228,7 +227,7 @@ export class Reader {
     const { table } = this.#loaded as Loaded;
     const { pulse, places } = await findPlaces(this.source);
     await forEachLease(this.source, (members, scores) => {
-      members.forEach((member, i) => table.rescore(member.slice(member.lastIndexOf(':') + 1), scores[i] as number));
+      members.forEach((member, i) => table.rescore(idOf(member), scores[i] as number));
     });
     this.#places.beats = places.beats;
     this.#beatsSureMs = pulse.nowMs;

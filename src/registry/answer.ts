@@ -24,3 +24,10 @@ export class Answer {
     return this.#body?.length ?? 0;
   }
 }
+
+/** An answer of some version, and when it was made: the bytes of heartbeats grow old. */
+export interface KeptAnswer {
+  version: number;
+  encodedAt: number;
+  answer: Answer;
+}

@@ -1,17 +1,12 @@
-import { Answer } from './answer.js';
+import { Answer, type KeptAnswer } from './answer.js';
 import { departureJson, type Departure } from './change.js';
 import { contentTag, TagSum } from './content-tag.js';
+import { compareHomes, compareNames, homeKey } from './home.js';
 import { isRecent, type Group, type Member } from './group.js';
 import { instanceJson, type LogRecord } from './record.js';
 import type { Discovery } from './queries.js';
-import { inScope } from './scope.js';
+import { asksFor, inScope } from './scope.js';
 import type { Table } from './table.js';
-
-interface Kept {
-  version: number;
-  encodedAt: number;
-  answer: Answer;
-}
 
 const HEAD = Buffer.from('{"instances":[');
 const TAIL = Buffer.from(']}');
@@ -24,9 +19,9 @@ const KEPT_BYTES = 16 * 1024 * 1024;
  * bytes of which a change makes only a few anew; any other query is walked, and kept until something it could show changes.
  */
 export class Answers {
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new Map<string, KeptAnswer>();
 
-  constructor(readonly table: Table) {}
+  constructor(private readonly table: Table) {}
 
   /** `now` is this process's monotonic clock, in ms: it only decides how old the bytes of heartbeats may be. */
   answer(query: Discovery, now: number): Answer {
@@ -48,7 +43,7 @@ export class Answers {
   }
 
   /** The latest answers, as many as there is room for. */
-  #keep(key: string, kept: Kept) {
+  #keep(key: string, kept: KeptAnswer) {
     this.#kept.delete(key);
     this.#kept.set(key, kept);
     let [count, bytes] = [0, 0];
@@ -79,45 +74,43 @@ interface Shown {
 
 const shown = (member: Member): Shown => ({ record: member.record, json: () => instanceJson(member.record, member) });
 
+type Place = Pick<LogRecord, 'type' | 'group' | 'instanceId'>;
+
+/** Behind which instance a page begins; undefined: with the first. */
+function placeOf({ after }: Discovery): Place | undefined {
+  const [type, group, instanceId] = after?.split(':') ?? [];
+  return type === undefined || group === undefined || instanceId === undefined ? undefined : { type, group, instanceId };
+}
+
 /** Live instances that a query asks for, in order. */
 function* visible(table: Table, query: Discovery): Generator<Shown> {
-  const [afterType = '', afterGroup = '', afterId = ''] = query.after?.split(':') ?? [];
-  const first = query.after === undefined ? 0 : table.groupsBefore({ type: afterType, group: afterGroup });
+  const after = placeOf(query);
+  const first = after ? table.groupsBefore(after) : 0;
   for (let at = first; at < table.groups.length; at++) {
     const group = table.groups[at] as Group;
-    if (!isAsked(query, group)) continue;
-    const behind = group.type === afterType && group.group === afterGroup ? afterId : '';
+    if (!asksFor(query, group)) continue;
+    const behind = after && compareHomes(group, after) === 0 ? after.instanceId : '';
     for (const member of group.members(behind)) if (matches(query, member.record)) yield shown(member);
   }
 }
 
 /** Those and the departed, in the same order. It is a look back for people: walked and sorted anew each time. */
 function withDeparted(table: Table, query: Discovery): Shown[] {
+  const after = placeOf(query);
   const departed = [...table.departed].flatMap((departure): Shown[] => {
     const { record } = departure.change;
-    if (!isAsked(query, record) || !matches(query, record) || !isBehind(record, query.after)) return [];
+    if (!asksFor(query, record) || !matches(query, record) || (after && compareRecords(record, after) <= 0)) return [];
     return [{ record, departure, json: () => instanceJson(record, record, `,"departed":${departureJson(departure)}`) }];
   });
   return [...visible(table, query), ...departed].sort((a, b) => compareRecords(a.record, b.record));
 }
-
-const isAsked = ({ type, group, scope }: Discovery, home: { type: string; group: string }) =>
-  (type ?? home.type) === home.type && (group ?? home.group) === home.group && inScope(scope, home);
 
 function matches({ statuses, labels }: Discovery, record: LogRecord): boolean {
   if (statuses && !statuses.includes(record.status)) return false;
   return labels === undefined || Object.entries(labels).every(([key, value]) => Object.hasOwn(record.labels, key) && record.labels[key] === value);
 }
 
-const partsOf = ({ type, group, instanceId }: LogRecord) => [type, group, instanceId] as const;
-
-function compareParts(one: readonly string[], other: readonly string[]): number {
-  const at = one.findIndex((part, i) => part !== other[i]);
-  return at < 0 ? 0 : (one[at] as string) < (other[at] as string) ? -1 : 1;
-}
-
-const compareRecords = (one: LogRecord, other: LogRecord) => compareParts(partsOf(one), partsOf(other));
-const isBehind = (record: LogRecord, after: string | undefined) => after === undefined || compareParts(partsOf(record), after.split(':')) > 0;
+const compareRecords = (one: Place, other: Place) => compareHomes(one, other) || compareNames(one.instanceId, other.instanceId);
 
 function pageOf(all: Iterable<Shown>, { limit }: Discovery): Answer {
   const page: Shown[] = [];
@@ -132,7 +125,8 @@ function pageOf(all: Iterable<Shown>, { limit }: Discovery): Answer {
     tags.add(one.record.tag);
     if (one.departure) tags.add(contentTag(`departed ${one.departure.change.id}`));
   }
-  const next = more ? partsOf((page.at(-1) as Shown).record).join(':') : undefined;
+  const last = more ? page.at(-1)?.record : undefined;
+  const next = last && `${homeKey(last)}:${last.instanceId}`;
   if (next !== undefined) tags.add(contentTag(`next ${next}`)); // a page with more behind it is not the same as a last one
   const tail = next === undefined ? ']}' : `],"next":${JSON.stringify(next)}}`;
   return new Answer(tags.etag, () => Buffer.from(`{"instances":[${page.map(({ json }) => json()).join(',')}${tail}`));

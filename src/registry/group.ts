@@ -1,5 +1,5 @@
 import { STATUSES, type Status } from '../contract/index.js';
-import type { Answer } from './answer.js';
+import type { KeptAnswer } from './answer.js';
 import { TagSum } from './content-tag.js';
 import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from './record.js';
@@ -49,7 +49,7 @@ export class Group implements Home {
   /** Greater with every change of what is visible, and never the same as another group's. */
   version = 0;
   /** The whole group as an answer, of some version. */
-  answer: { version: number; encodedAt: number; answer: Answer } | undefined;
+  answer: KeptAnswer | undefined;
   /** A heartbeat came since that answer. */
   renewed = false;
   readonly #runs: Run[] = [];
@@ -96,11 +96,6 @@ export class Group implements Home {
   /** A heartbeat, or a later end by grace, changed what the bytes say; the content is the same. */
   renew({ run }: Member) {
     if (run) run.renewed = true;
-    this.renewed = true;
-  }
-
-  renewAll() {
-    for (const run of this.#runs) run.renewed = true;
     this.renewed = true;
   }
 

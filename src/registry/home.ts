@@ -5,3 +5,8 @@ export interface Home {
 }
 
 export const homeKey = ({ type, group }: Home) => `${type}:${group}`;
+
+export const compareNames = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
+
+/** By type, then group. Not as one text: 'a-b:x' would come before 'a:x'. */
+export const compareHomes = (one: Home, other: Home) => compareNames(one.type, other.type) || compareNames(one.group, other.group);

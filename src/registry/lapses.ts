@@ -1,6 +1,7 @@
 /** How exactly the end of a lease is kept: W itself moves in steps of about 20 ms. */
 const STEP_MS = 10;
-const NOT_PLANNED = -1;
+/** The step of a lease that is not planned. */
+export const NOT_PLANNED = -1;
 
 export interface Lapsing {
   /** The step in which it is looked at next; the schedule's own. */
@@ -75,5 +76,3 @@ export class LapseSchedule<T extends Lapsing> {
     return Array.from({ length: count }, (_, i) => this.#next + i);
   }
 }
-
-export const notPlanned = NOT_PLANNED;

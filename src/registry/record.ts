@@ -7,7 +7,6 @@ import { contentTag, type ContentTag } from './content-tag.js';
  */
 export interface LogRecord {
   readonly instanceId: string;
-  readonly incarnation: string;
   readonly type: string;
   readonly group: string;
   readonly status: Status;
@@ -35,7 +34,6 @@ export function logRecord(instance: Instance): LogRecord {
   const content = JSON.stringify({ ...rest, labels });
   return {
     instanceId: rest.instanceId,
-    incarnation: rest.incarnation,
     type: rest.type,
     group: rest.group,
     status: rest.status,

@@ -4,20 +4,15 @@ export interface Position {
   id: string;
 }
 
-/** What Redis holds in the low part of an id. */
-const MAX_SEQ = 2n ** 64n - 1n;
-const FORM = /^([A-Za-z0-9]+)\.(\d{1,16}-\d{1,20})$/;
+/** Each half as Redis writes it, and within what it holds: 64 bits. */
+const FORM = /^([A-Za-z0-9]+)\.((?:0|[1-9]\d{0,15})-(?:0|[1-9]\d{0,18}))$/;
 
 export const revisionOf = ({ epoch, id }: Position) => `${epoch}.${id || '0-0'}`;
 
 /** The position that a revision names, or undefined for what is none. */
 export function parseRevision(revision: string): Position | undefined {
   const [, epoch, id] = FORM.exec(revision) ?? [];
-  if (epoch === undefined || id === undefined) return undefined;
-  const [ms = '', seq = ''] = id.split('-');
-  if (BigInt(seq) > MAX_SEQ) return undefined;
-  const plain = `${BigInt(ms)}-${BigInt(seq)}`;
-  return { epoch, id: plain === '0-0' ? '' : plain };
+  return epoch === undefined || id === undefined ? undefined : { epoch, id: id === '0-0' ? '' : id };
 }
 
 /** Negative when the first entry id is the earlier one. Ids of Redis streams: milliseconds, then a number within them. */

@@ -22,5 +22,16 @@ function matches(pattern: string, value: string): boolean {
 const allows = (patterns: string[] | undefined, value: string) =>
   patterns === undefined || patterns.some((pattern) => matches(pattern, value));
 
+/** What a question is limited to. */
+interface Asked {
+  type?: string;
+  group?: string;
+  scope?: Scope;
+}
+
+/** Whether a question is about this home. */
+export const asksFor = ({ type, group, scope }: Asked, home: { type: string; group: string }) =>
+  (type ?? home.type) === home.type && (group ?? home.group) === home.group && inScope(scope, home);
+
 export const inScope = (scope: Scope | undefined, home: { type: string; group: string }) =>
   scope === undefined || (allows(scope.types, home.type) && allows(scope.groups, home.group));

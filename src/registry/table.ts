@@ -1,10 +1,10 @@
 import { isDeparture, type Change } from './change.js';
 import { Departed } from './departed.js';
 import { Group, type Member } from './group.js';
-import { LapseSchedule, notPlanned } from './lapses.js';
+import { LapseSchedule, NOT_PLANNED } from './lapses.js';
 import { leaseEndMs } from './lease.js';
 import type { LogRecord } from './record.js';
-import { homeKey, type Home } from './home.js';
+import { compareHomes, homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
 
 /**
@@ -26,12 +26,15 @@ export class Table {
   watermarkMs = 0;
   readonly #byHome = new Map<string, Group>();
   readonly #lapses = new LapseSchedule<Member>((member) => member.expiresAtMs);
-  #graceFromMs = 0;
+  #graceFromMs: number;
 
+  /** With the grace that is in force already, a load does not have to plan every lease a second time. */
   constructor(
     public position: Position,
     offlineMs: number,
+    graceFromMs = 0,
   ) {
+    this.#graceFromMs = graceFromMs;
     this.departed = new Departed(offlineMs);
   }
 
@@ -99,7 +102,7 @@ export class Table {
     this.departed.forget(record.instanceId);
     const { performance, renewedAtMs } = record;
     const group = this.#homeOf(record);
-    const member: Member = { record, group, performance, renewedAtMs, changedBy, scoreMs, expiresAtMs: scoreMs, lapsed: true, run: undefined, step: notPlanned };
+    const member: Member = { record, group, performance, renewedAtMs, changedBy, scoreMs, expiresAtMs: scoreMs, lapsed: true, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
     this.#score(member, scoreMs);
@@ -158,7 +161,7 @@ export class Table {
     this.#graceFromMs = graceFromMs;
     this.#lapses.clear();
     for (const member of this.members.values()) {
-      member.step = notPlanned;
+      member.step = NOT_PLANNED;
       this.#score(member, member.scoreMs);
     }
   }
@@ -195,7 +198,3 @@ export class Table {
     this.groups.splice(this.groupsBefore(home), 1);
   }
 }
-
-/** Not as one text: 'a-b:x' would come before 'a:x'. */
-const compareHomes = (one: Home, other: Home) => (one.type === other.type ? compare(one.group, other.group) : compare(one.type, other.type));
-const compare = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

@@ -2,7 +2,7 @@ import { isDeparture, withinScope, type Change } from './change.js';
 import type { Member } from './group.js';
 import type { Home } from './home.js';
 import type { WatchQuery } from './queries.js';
-import { inScope } from './scope.js';
+import { asksFor, inScope } from './scope.js';
 import type { Ring } from './ring.js';
 import type { Table } from './table.js';
 import type { Frames } from './watch-frames.js';
@@ -39,8 +39,7 @@ export class Topic {
   }
 
   includes(home: Home): boolean {
-    const { type, group, scope } = this.query;
-    return (type ?? home.type) === home.type && (group ?? home.group) === home.group && inScope(scope, home);
+    return asksFor(this.query, home);
   }
 
   /** The frame of a change for this topic; undefined if it does not concern it. Who moves out of the topic leaves it. */

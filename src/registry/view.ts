@@ -103,8 +103,8 @@ export class View {
    * Resolves once everything up to this position has been read and, with `watermarkMs`, everything up to that time of the
    * store's clock. Rejects with `store_unavailable` when that takes longer than `timeoutMs`.
    */
-  reached(position: Position, watermarkMs: number, timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    const reached = this.#waits.until(() => this.#has(position, watermarkMs), timeoutMs, signal);
+  reached(position: Position, watermarkMs: number, timeoutMs: number): Promise<void> {
+    const reached = this.#waits.until(() => this.#has(position, watermarkMs), timeoutMs);
     this.onWait();
     return reached;
   }

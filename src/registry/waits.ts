@@ -9,23 +9,19 @@ interface Wait {
 export class Waits {
   readonly #waits = new Set<Wait>();
 
-  /** Rejects with `store_unavailable` when `isOver` is not true within `timeoutMs`, or when `signal` is aborted. */
-  until(isOver: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  /** Rejects with `store_unavailable` when `isOver` is not true within `timeoutMs`. */
+  until(isOver: () => boolean, timeoutMs: number): Promise<void> {
     if (isOver()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const settle = (reached: boolean) => {
         this.#waits.delete(wait);
         clearTimeout(timer);
-        signal?.removeEventListener('abort', giveUp);
         if (reached) resolve();
         else reject(new RegistryError('store_unavailable', 'this replica has not read the log that far yet: try again'));
       };
-      const giveUp = () => settle(false);
       const wait: Wait = { isOver, settle };
-      const timer = setTimeout(giveUp, timeoutMs);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      const timer = setTimeout(settle, timeoutMs, false);
       this.#waits.add(wait);
-      if (signal?.aborted) giveUp();
     });
   }
 

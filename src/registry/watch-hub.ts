@@ -88,7 +88,7 @@ export class WatchHub {
     }
   }
 
-  /** Starts the once-a-second round. `now` gives the table and the position that it is at. */
+  /** Starts the once-a-second round over the table in use. */
   start(table: () => Table | undefined) {
     this.#timer = setInterval(() => {
       const current = table();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { LapseSchedule, notPlanned } from '../../src/registry/lapses.js';
+import { LapseSchedule, NOT_PLANNED } from '../../src/registry/lapses.js';
 import { heapMb, T0 } from './sample.js';
 
 interface Lease {
@@ -9,7 +9,7 @@ interface Lease {
   endsMs: number;
 }
 
-const lease = (name: number, endsMs: number): Lease => ({ name, step: notPlanned, endsMs });
+const lease = (name: number, endsMs: number): Lease => ({ name, step: NOT_PLANNED, endsMs });
 const schedule = () => new LapseSchedule<Lease>(({ endsMs }) => endsMs);
 const lapsedAt = (leases: LapseSchedule<Lease>, nowMs: number) => {
   const names: number[] = [];
@@ -49,7 +49,7 @@ test('whatever is planned, renewed, shortened and forgotten, each lease lapses o
           nowMs -= one.backMs;
           leases.clear();
           for (const known of planned.values()) {
-            known.step = notPlanned;
+            known.step = NOT_PLANNED;
             leases.plan(known);
           }
         } else {

@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm';
 import type { Instance } from '../../src/contract/index.js';
 import type { Change } from '../../src/registry/change.js';
 import { logRecord, type LogRecord } from '../../src/registry/record.js';
+import { complete } from '../helpers/store.js';
 
 /** A moment of the store's clock from which tests count. */
 export const T0 = Date.parse('2026-01-01T00:00:00.000Z');
@@ -21,13 +22,7 @@ export interface Sample extends Partial<Omit<Instance, 'registeredAt' | 'updated
 export function record({ bornMs = T0, renewedMs = bornMs, ...fields }: Sample = {}): LogRecord {
   const ttlSeconds = fields.ttlSeconds ?? 30;
   return logRecord({
-    instanceId: 'a',
-    incarnation: 'life-1',
-    type: 'game',
-    group: 'kr-1',
-    hostname: 'game-1.example.com',
-    ports: [],
-    status: 'ready',
+    ...complete(),
     cordoned: false,
     labels: {},
     ...fields,

@@ -24,7 +24,7 @@ test('who waits goes on with the first look that is far enough, and not before',
 });
 
 test('what is there already is not waited for', async () => {
-  await new Waits().until(() => true, 1000, AbortSignal.abort());
+  await new Waits().until(() => true, 1000);
   expect(vi.getTimerCount()).toBe(0);
 });
 
@@ -36,15 +36,6 @@ test('a wait ends refused after its time, and is looked at no more', async () =>
   const looks = isOver.mock.calls.length;
   waits.check();
   expect(isOver).toHaveBeenCalledTimes(looks);
-});
-
-test('a wait whose caller has gone, before it or meanwhile, ends at once and leaves no timer', async () => {
-  const [waits, caller] = [new Waits(), new AbortController()];
-  const before = expect(waits.until(() => false, 1000, AbortSignal.abort())).rejects.toMatchObject(refused);
-  const meanwhile = expect(waits.until(() => false, 1000, caller.signal)).rejects.toMatchObject(refused);
-  caller.abort();
-  await Promise.all([before, meanwhile]);
-  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('one of several waits may begin another when it ends', async () => {
