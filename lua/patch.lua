@@ -6,6 +6,7 @@
 -- Events updated, if the patch changes something
 -- @include keys
 -- @include clock
+-- @include hold
 -- @include grace
 -- @include record
 -- @include event
@@ -14,7 +15,7 @@ local id, home, by = ARGV[3], ARGV[4], ARGV[5]
 local record, known = read_record(id)
 if not known or (home ~= '' and home ~= home_of(record)) then return { 404 } end
 local score = tonumber(redis.call('ZSCORE', LEASES, home_of(record) .. ':' .. id) or 0)
-if lease_end(score, ttl_of(record)) <= now then return { 404 } end
+if lease_end(score, ttl_of(record), home_of(record)) <= now then return { 404 } end
 
 local changes, refused = changes_of(record, ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 if refused then return { 400, refused } end

@@ -11,6 +11,7 @@
 --   the same incarnation with the same content only renews, and rides the beats
 -- @include keys
 -- @include clock
+-- @include hold
 -- @include grace
 -- @include record
 -- @include event
@@ -58,7 +59,7 @@ local function register(first, last)
 
   local old, known = read_record(id)
   local oldHome = known and home_of(old) or ''
-  if allowedHome ~= '*' and allowedHome ~= oldHome then return { 'moved', '' } end
+  if known and allowedHome ~= '*' and allowedHome ~= oldHome then return { 'moved', '' } end
   if mode == 'adopt' and (known or redis.call('PTTL', FACE .. id) <= 0) then return { 'skipped', '' } end
 
   local same = known and old.incarnation == incarnation and oldHome == home
@@ -87,7 +88,7 @@ local function register(first, last)
     revision = append('registered', mode, { 'by', by }, record)
   elseif not same then
     local score = tonumber(redis.call('ZSCORE', LEASES, oldHome .. ':' .. id) or 0)
-    local lapsed = lease_end(score, ttl_of(old)) <= now
+    local lapsed = lease_end(score, ttl_of(old), '') <= now -- a hold keeps it listed, and does not make it live
     revision = append('registered', mode, replacement_of(old, oldHome, home, lapsed, by), record)
   elseif changed then
     revision = append('updated', 'register', { 'by', by }, record)

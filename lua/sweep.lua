@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
 -- Evicts candidates whose lease has ended. At most 200 a call: the script blocks Redis while it runs.
 -- ARGV[3..] candidates '<type>:<group>:<id>', read by the caller before: each is checked again here
--- Reply { re-scored count, evicted '<type>:<group>:<id>', … }
+-- Reply { count of those that stay for a hold, re-scored count, evicted '<type>:<group>:<id>', … }
 -- Events expired, once per departure: only the run whose own ZREM removed the lease writes it, so a job that runs twice,
 --   or a worker that wakes up late, does nothing more
 -- @include keys
 -- @include clock
+-- @include hold
 -- @include grace
 -- @include record
 -- @include event
 witness()
-local rescored, reply = 0, {}
+local held, rescored, reply = 0, 0, {}
 
 local function evict(member)
   local score = tonumber(redis.call('ZSCORE', LEASES, member) or '')
@@ -18,10 +19,13 @@ local function evict(member)
     local home, id = string.match(member, '^([^:]*:[^:]*):(.*)$')
     if not home then home, id = ':', '' end -- written by hand: it names nothing, and only has to go
     local record = read_record(id)
-    local ends = lease_end(score, ttl_of(record))
-    if ends > now then
-      redis.call('ZADD', LEASES, int(ends), member) -- later by grace: out of the way of the next batch
+    local ends = lease_end(score, ttl_of(record), home)
+    local graced = lease_end(score, ttl_of(record), '')
+    if graced > now then
+      redis.call('ZADD', LEASES, int(graced), member) -- later by grace: out of the way of the next batch
       rescored = rescored + 1
+    elseif ends > now then
+      held = held + 1 -- its score stays: that it is past it is what makes it suspect
     elseif redis.call('ZREM', LEASES, member) == 1 then
       local mine = record.type and home_of(record) == home
       forget(id, home, record)
@@ -36,4 +40,5 @@ end
 
 for i = 3, #ARGV do pcall(evict, ARGV[i]) end -- one that fails must not keep the others
 table.insert(reply, 1, rescored)
+table.insert(reply, 1, held)
 return reply

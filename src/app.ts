@@ -17,6 +17,7 @@ import { createForwardedWarning } from './http/observed.js';
 import { installOpenapi } from './http/openapi.js';
 import { operationRoutes } from './http/operations.js';
 import { createRequestIds, installRequestLog } from './http/request-log.js';
+import { installShedding, Pressure } from './http/pressure.js';
 import { sharedSchemas } from './http/schemas.js';
 import { sessionRoutes } from './http/session.js';
 import type { TokenStore } from './http/tokens.js';
@@ -43,6 +44,8 @@ export interface AppOptions {
   heartbeatIntervalMs: number;
   log: Logger;
   draining: () => boolean;
+  /** How late the event loop is, in ms; never, if it is left out. */
+  lagMs?: () => number;
   storeReachable: () => boolean;
   trustProxy?: string[];
   corsOrigins?: string[];
@@ -60,6 +63,7 @@ const corsOptions = (origin: string[]) => ({
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
+  const pressure = new Pressure({ lagMs: options.lagMs ?? (() => 0), settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
   const logger: FastifyBaseLogger = options.log;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
@@ -88,6 +92,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   installHttpRules(app);
   if (options.corsOrigins?.length) await app.register(cors, corsOptions(options.corsOrigins));
   installNotFound(app);
+  installShedding(app, pressure);
   await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
   installBodyParsing(app);
   await installOpenapi(app);
@@ -95,8 +100,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   installMetrics(app, metrics, options.metricsPublic ?? false);
 
   await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober });
-  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
-  await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, observe: countHeartbeats(metrics) });
+  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
+  await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
   await app.register(historyRoutes, { prefix: '/sd/v1' });
   await app.register(operationRoutes, { prefix: '/sd/v1', view });

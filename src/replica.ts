@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
 import { countChanges, createMetrics, type Metrics } from './http/metrics.js';
+import { watchLag } from './http/pressure.js';
 import { sseFrames } from './http/sse-frames.js';
 import { TokenStore, tokensFromList } from './http/tokens.js';
 import { startJobs } from './jobs/jobs.js';
@@ -52,6 +53,8 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
   closers.push(() => tokens.close());
 
+  const lag = watchLag();
+  closers.push(() => lag.close());
   const state = { draining: false };
   const app = await buildApp({
     ...config,
@@ -62,6 +65,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     metrics: parts.metrics,
     log,
     draining: () => state.draining,
+    lagMs: lag.lagMs,
     storeReachable: () => reader.fresh && store.connection.status === 'ready',
   });
   startSweeping(parts, store, reader);
@@ -118,6 +122,7 @@ async function openView({ config, log, closers, metrics, redis, embedded }: Part
     reachable: (reachable) => metrics.redisReachable.set(reachable ? 1 : 0),
     applied: ({ kind }) => changed(kind ?? 'unknown'),
     loaded: (reason) => metrics.reloads.labels(reason).inc(),
+    recovered: () => metrics.recoveries.inc(),
   };
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };
   const reader = new Reader({ ...store, connection }, waiting, view, options, log);

@@ -67,7 +67,7 @@ test('it is OpenAPI 3.1, with an operation for every route of the gateway', () =
   expect(document.openapi).toBe('3.1.0');
   expect(operations.map(({ name }) => name).sort()).toEqual([
     'DELETE /sd/v1/instances/{id}', 'GET /livez', 'GET /metrics', 'GET /readyz', 'GET /sd/v1/events', 'GET /sd/v1/groups', 'GET /sd/v1/instances',
-    'GET /sd/v1/instances/{id}', 'GET /sd/v1/watch', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances',
+    'GET /sd/v1/instances/{id}', 'GET /sd/v1/watch', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/groups/{type}/{group}/evict', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances',
     'POST /sd/v1/instances/{id}/heartbeat', 'POST /sd/v1/session',
   ]);
 });

@@ -1,14 +1,23 @@
--- The epoch names one unbroken life of the data. Whoever meets Redis first after it was emptied founds a new one.
+-- The epoch names one unbroken life of the data. Whoever meets Redis first after it was emptied founds a new one, and so does
+-- a replica that finds changes missing (claim.lua).
 -- Its Hash also holds the id of the last event: reading the stream's last entry for it would read a whole record.
 local epochId, head
+
+local function last_entry()
+  local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
+  return last and last[1] or ''
+end
+
+local function found_epoch()
+  epochId, head = int(now) .. 'x' .. SEED, last_entry()
+  redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', head)
+end
+
 local function epoch()
   if not epochId then
     local known = redis.call('HMGET', EPOCH, 'id', 'head')
     epochId, head = known[1], known[2] or ''
-    if not epochId then
-      epochId = int(now) .. 'x' .. SEED
-      redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', '')
-    end
+    if not epochId then found_epoch() end
   end
   return epochId
 end
@@ -42,8 +51,7 @@ local function append(kind, cause, about, flat)
   local added = redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))
   if type(added) == 'table' and added.err then
     -- Somebody else wrote to the stream, or lost the Hash: go on behind its true end.
-    local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
-    head = last and last[1] or ''
+    head = last_entry()
     entry[6] = head
     id = next_id()
     redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))

@@ -22,7 +22,11 @@ end
 -- When a lease ends. The same rule as `leaseEndMs` in src/registry/lease.ts: change both or neither.
 -- In the moment between the return from an outage and its first witness, the grace is already in force.
 local graceFrom
-local function lease_end(score, ttl)
+local function grace_from()
   graceFrom = graceFrom or (outage_seen() and now) or tonumber(redis.call('GET', GRACE) or 0)
-  return math.max(score, graceFrom + ttl)
+  return graceFrom
+end
+
+local function lease_end(score, ttl, home)
+  return math.max(score, grace_from() + ttl, held_until(home))
 end

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { holdFields } from './hold.js';
 import { type Instance, STATUSES } from './instance.js';
 import { AFTER_PATTERN, blank, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, patternRules, Revision, TypeName } from './names.js';
 
@@ -79,6 +80,8 @@ export const DiscoverReply = Type.Object(
 
 export type DiscoverReply = Static<typeof DiscoverReply>;
 
+export const GroupParams = Type.Object({ type: TypeName, group: GroupName }, { additionalProperties: false });
+
 export const RemoveQuery = Type.Object(
   {
     type: Type.Optional(blank(TypeName)),
@@ -99,6 +102,8 @@ export const GroupsReply = Type.Object(
         statuses: Type.Object(Object.fromEntries(STATUSES.map((status) => [status, Type.Integer({ examples: [3] })])), {
           description: 'How many live instances are in each status',
         }),
+        suspects: Type.Integer({ description: 'How many are past their lease, and listed because the group is held', examples: [0] }),
+        hold: Type.Optional(Type.Object(holdFields, { description: 'Most of the group fell silent at once, so nobody is evicted for one lease: it is rarely their fault' })),
       }),
       { description: 'Ordered by type, group' },
     ),

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { holdFields } from './hold.js';
 import type { Instance } from './instance.js';
 import { blank, GroupName, Incarnation, InstanceId, patternRules, Revision, Timestamp, TypeName } from './names.js';
 
@@ -19,13 +20,14 @@ const Event = Type.Object(
     kind: Type.Enum([...CHANGE_KINDS], { examples: ['expired'] }),
     revision: Revision,
     at: Timestamp('When it happened'),
-    cause: Type.String({ description: 'What led to it: register, adopt, heartbeat, patch, deregister, lease', examples: ['lease'] }),
+    cause: Type.String({ description: 'What led to it: register, adopt, heartbeat, patch, deregister, lease, recovery, replay, mass-lapse, time, operator', examples: ['lease'] }),
     by: Type.Optional(Type.String({ description: 'Name of the token that caused it', examples: ['fleet'] })),
     replaces: Type.Optional({ ...Incarnation, description: 'The incarnation that a registration took the place of' }),
     lapsed: Type.Optional(Type.Boolean({ description: 'Whether that one had lapsed by then', examples: [false] })),
     from: Type.Optional({ ...Home, description: 'Where a registration moved the id from' }),
     deadline: Type.Optional(Timestamp('The end of the lease that expired')),
-    instance: Type.Unsafe<Instance>(Type.Ref('Instance')),
+    hold: Type.Optional(Type.Object({ type: TypeName, group: GroupName, ...holdFields }, { description: 'With held and released: the group, and why. There is no instance then' })),
+    instance: Type.Optional(Type.Unsafe<Instance>(Type.Ref('Instance'))),
   },
   { description: 'One change, with the record after it, or before it for a departure' },
 );

@@ -6,10 +6,12 @@ import { heartbeatIntervalMs } from '../registry/lease.js';
 import type { Beat, BeatResult, Registry } from '../registry/registry.js';
 import { forbiddenInstance, notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { laterRevision } from '../registry/revision.js';
+import type { Pressure } from './pressure.js';
 import { bodyProblems, commonProblems, jsonReply, noQuery, notFoundProblem, ref, staleProblem } from './schemas.js';
 
 export interface HeartbeatRouteOptions {
   heartbeatIntervalMs: number;
+  pressure: Pressure;
   /** Called with every beat's status. */
   observe: (status: BeatResult['status']) => void;
 }
@@ -52,7 +54,7 @@ const batchRoute = {
 } as const;
 
 /** `/sd/v1/…/heartbeat` and `/sd/v1/heartbeats`. */
-export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions> = (app, { heartbeatIntervalMs: configuredMs, observe }, done) => {
+export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions> = (app, { heartbeatIntervalMs: configuredMs, pressure, observe }, done) => {
   const beat = async (registry: Registry, beats: Beat[]) => {
     try {
       const results = await registry.heartbeat(beats);
@@ -63,7 +65,7 @@ export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions
       throw error;
     }
   };
-  const nextMs = (ttlMs: number) => heartbeatIntervalMs(ttlMs, configuredMs);
+  const nextMs = (ttlMs: number) => pressure.nextHeartbeatMs(heartbeatIntervalMs(ttlMs, configuredMs), ttlMs);
 
   app.post('/instances/:id/heartbeat', heartbeatRoute, async (request) => {
     const [result] = (await beat(request.registry, [{ ...request.body, instanceId: request.params.id }])) as [BeatResult];
@@ -80,7 +82,7 @@ export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions
         status: result.status,
         ...(result.status !== 200 && { code: result.code }),
       })),
-      nextHeartbeatMs: Math.min(configuredMs, ...renewed.map(({ ttlMs }) => nextMs(ttlMs))),
+      nextHeartbeatMs: renewed.length > 0 ? nextMs(Math.min(...renewed.map(({ ttlMs }) => ttlMs))) : configuredMs,
       ...(renewed.length > 0 && { revision: renewed.map(({ revision }) => revision).reduce(laterRevision) }),
     };
   });

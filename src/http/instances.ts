@@ -11,6 +11,7 @@ import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
 import { observedIp } from './observed.js';
+import type { Pressure } from './pressure.js';
 import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, staleHeader, staleProblem } from './schemas.js';
 import { sayStale } from './stale.js';
 
@@ -18,6 +19,7 @@ export interface InstanceRouteOptions {
   view: View;
   lease: LeaseLimits;
   heartbeatIntervalMs: number;
+  pressure: Pressure;
   warnOfForwarded: (request: FastifyRequest) => void;
 }
 
@@ -85,7 +87,7 @@ export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> 
     const ip = observedIp(request);
     const registration = completeRegistration(request.body, options.lease, ip);
     const { instanceId, incarnation, ttlSeconds } = registration;
-    const { outcome, revision } = await request.registry.register(registration, callerOf(request)).catch(naming({ instanceId, incarnation }));
+    const { outcome, revision } = await options.pressure.during(request.registry.register(registration, callerOf(request))).catch(naming({ instanceId, incarnation }));
     reply.code(outcome === 'created' ? 201 : 200).header('location', `/sd/v1/instances/${instanceId}`);
     const intervalMs = heartbeatIntervalMs(ttlSeconds * 1000, options.heartbeatIntervalMs);
     return { instanceId, incarnation, ttlSeconds, heartbeatIntervalMs: intervalMs, revision, observedIp: ip ?? '' };

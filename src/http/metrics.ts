@@ -22,8 +22,10 @@ export function createMetrics() {
     evictions: new Counter({ registers, name: 'rollcall_evictions_total', help: 'Instances evicted by this replica' }),
     rescored: new Counter({ registers, name: 'rollcall_rescored_total', help: 'Leases that the sweep found to end later, by grace' }),
     changes: new Counter({ registers, name: 'rollcall_changes_total', help: 'Changes read from the log, by kind', labelNames: ['kind'] }),
-    reloads: new Counter({ registers, name: 'rollcall_view_loads_total', help: 'Times the whole registry was read: start, lag (the log had a gap), epoch (it was another)', labelNames: ['reason'] }),
+    reloads: new Counter({ registers, name: 'rollcall_view_loads_total', help: 'Times the whole registry was read: start, lag (the log had a gap), epoch (it was another), outdated (others know better)', labelNames: ['reason'] }),
     watchersEnded: new Counter({ registers, name: 'rollcall_watchers_ended_total', help: 'Watchers ended by this replica: slow, stuck, revoked, shutdown', labelNames: ['reason'] }),
+    recoveries: new Counter({ registers, name: 'rollcall_recoveries_total', help: 'Times this replica gave back to Redis what that had lost' }),
+    shed: new Counter({ registers, name: 'rollcall_shed_total', help: 'Requests refused for want of time: read, write, heartbeat', labelNames: ['work'] }),
     reconciled: new Counter({ registers, name: 'rollcall_reconciled_total', help: 'Hand-written keys mended', labelNames: ['action'] }),
   };
 }
@@ -55,6 +57,8 @@ export function observeView({ registry }: Metrics, view: View) {
   gauge('rollcall_view_loaded', '1 once this replica has read the registry', () => (view.loaded ? 1 : 0));
   gauge('rollcall_view_instances', 'Instances in the memory of this replica', () => view.size);
   gauge('rollcall_view_stale_seconds', 'For how long Redis has been silent; 0 while the view is fresh', () => (view.staleMs ?? 0) / 1000);
+  gauge('rollcall_view_groups_held', 'Groups of which most fell silent at once', () => view.held);
+  gauge('rollcall_pending_writes', 'Acknowledged by this replica, and not read by it yet', () => view.pending.size);
   gauge('rollcall_watchers', 'Watchers of this replica', () => view.hub.watching);
   gauge('rollcall_long_polls', 'Long polls that wait', () => view.polls.waiting);
 }

@@ -1,8 +1,10 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { FreshnessQuery, GroupsReply } from '../contract/index.js';
+import { EvictReply, FreshnessQuery, GroupParams, GroupsReply } from '../contract/index.js';
+import { holdJson } from '../registry/hold.js';
 import type { View } from '../registry/view.js';
+import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
-import { commonProblems, jsonReply, staleHeader } from './schemas.js';
+import { commonProblems, jsonReply, noQuery, staleHeader } from './schemas.js';
 import { sayStale } from './stale.js';
 
 export interface OperationRouteOptions {
@@ -20,12 +22,29 @@ const groupsRoute = {
   },
 } as const;
 
-/** `/sd/v1/groups`: what is registered, at a glance. */
+const evictRoute = {
+  config: { access: 'admin' },
+  schema: {
+    operationId: 'evictGroup',
+    summary: 'End the hold of a group',
+    description: 'Who is past its lease (`suspect`) leaves at once, instead of when the hold is over. The live ones stay. Needs the verb `admin`.',
+    tags: ['operations'],
+    params: GroupParams,
+    querystring: noQuery,
+    response: { 200: jsonReply(EvictReply, 'Whether there was a hold to end'), ...commonProblems },
+  },
+} as const;
+
+/** `/sd/v1/groups`: what is registered, at a glance, and what is held. */
 export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view }, done) => {
   app.get('/groups', groupsRoute, async (request, reply) => {
     const groups = await request.registry.groups(freshnessOf(request.query));
     sayStale(reply, view.staleMs);
-    return { groups };
+    return { groups: groups.map(({ hold, ...counts }) => ({ ...counts, ...(hold && { hold: holdJson(hold) }) })) };
+  });
+
+  app.post('/groups/:type/:group/evict', evictRoute, async (request) => {
+    return { released: await request.registry.release(request.params, callerOf(request)) };
   });
   done();
 };

@@ -1,13 +1,13 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import {
-  DiscoverReply, EventsReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  DiscoverReply, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
   Problem, RegisterReply, Registration, type ProblemCode,
 } from '../contract/index.js';
 import { problemOf } from './problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [
-  DiscoverReply, EventsReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
+  DiscoverReply, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
   Problem, RegisterReply, Registration,
 ];
 

@@ -21,12 +21,13 @@ export async function runSweep(registry: Maintenance, reconcileIntervalMs: numbe
   const startedAt = performance.now();
   const elapsedMs = () => performance.now() - startedAt;
   try {
-    const total = { evicted: 0, rescored: 0 };
+    const total = { evicted: 0, rescored: 0, held: 0 };
     for (let more = true; more && elapsedMs() < BUDGET_MS; ) {
-      const batch = await registry.sweep();
+      const batch = await registry.sweep(total.held);
       more = batch.more;
       total.evicted += batch.evicted.length;
       total.rescored += batch.rescored;
+      total.held += batch.held;
       for (const member of batch.evicted) log.info(naming(member), 'evicted');
       if (more) await sleep(PAUSE_MS);
     }

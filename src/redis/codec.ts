@@ -15,7 +15,7 @@ export function registerArgs(registration: CompleteRegistration, mode: 'register
 }
 
 /** What a registration writes, as field, value, …; the script adds identity and times. An empty collection is absent. */
-export function encodeRegistration(registration: CompleteRegistration): string[] {
+export function encodeRegistration(registration: Omit<CompleteRegistration, 'health'>): string[] {
   const { hostname, publicIp, privateIp, ports, status, customState, labels, systemInfo, performance, check } = registration;
   const fields = ['hostname', hostname, 'status', status];
   if (publicIp !== undefined) fields.push('publicIp', publicIp);
@@ -27,6 +27,16 @@ export function encodeRegistration(registration: CompleteRegistration): string[]
   if (performance) fields.push('performance', JSON.stringify(performance));
   if (check) fields.push('check', JSON.stringify(check));
   return fields;
+}
+
+/** A whole instance, as field, value, …, but for the end of its lease: a restored one has another. */
+export function encodeInstance(instance: Instance): string[] {
+  const { instanceId, type, group, incarnation, ttlSeconds, cordoned, health, registeredAt, updatedAt, lastHeartbeat } = instance;
+  const fields = { instanceId, type, group, incarnation, ttlSeconds: String(ttlSeconds), registeredAt, updatedAt, lastHeartbeat };
+  const flat = [...Object.entries(fields).flat(), ...encodeRegistration(instance)];
+  if (cordoned) flat.push('cordoned', '1');
+  if (health) flat.push('health', JSON.stringify(health));
+  return flat;
 }
 
 /** The parts of a patch as the scripts take them; '' where a part is absent. */

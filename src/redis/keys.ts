@@ -10,6 +10,7 @@ export function makeKeys(prefix: string) {
     alive: `${prefix}alive`,
     grace: `${prefix}grace`,
     swept: `${prefix}swept`,
+    holds: `${prefix}holds`,
   };
   return {
     prefix,

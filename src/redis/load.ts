@@ -1,4 +1,6 @@
 import type { Change } from '../registry/change.js';
+import type { Hold } from '../registry/hold.js';
+import type { Home } from '../registry/home.js';
 import { logRecord } from '../registry/record.js';
 import { msOfId, parseRevision } from '../registry/revision.js';
 import { Ring } from '../registry/ring.js';
@@ -47,6 +49,7 @@ export async function loadRegistry(source: Source, offlineMs: number): Promise<S
       table.load(logRecord(decodeInstance(fields)), score, changed?.epoch === pulse.epoch ? changed.id : '');
     });
   });
+  for (const [home, hold] of await readHolds(source)) table.hold(home, hold);
   const ring = new Ring(RING_SIZE);
   for (const change of await readTail(source, pulse, offlineMs)) {
     ring.push(change);
@@ -57,11 +60,9 @@ export async function loadRegistry(source: Source, offlineMs: number): Promise<S
 
 /** The pulse, and from where on to read the streams: nothing after these places is in what is loaded later, or it is there twice. */
 export async function findPlaces({ connection, keys, scripts }: Source): Promise<{ pulse: Pulse; places: Places }> {
-  const [lastEvent] = await connection.xrevrange(keys.events, '+', '-', 'COUNT', 1);
   const pulse = await takePulse(connection, scripts);
   const [lastBeats] = await connection.xrevrange(keys.beats, '+', '-', 'COUNT', 1);
-  // Without a head the epoch has no entry yet: what stood in the stream before the pulse was left behind by an older one.
-  return { pulse, places: { chain: pulse.head, events: pulse.head || (lastEvent?.[0] ?? '0-0'), beats: lastBeats?.[0] ?? '0-0' } };
+  return { pulse, places: { chain: pulse.head, events: pulse.head || '0-0', beats: lastBeats?.[0] ?? '0-0' } };
 }
 
 /** Every lease, in chunks, as `<type>:<group>:<id>` and its end. One that stays throughout is given at least once. */
@@ -92,6 +93,14 @@ async function readRecords({ connection, keys }: Source, members: string[]): Pro
     const [[error, fields], [, score]] = [replies[2 * i] ?? [null, {}], replies[2 * i + 1] ?? [null, null]];
     if (error && error.name !== 'ReplyError') throw error; // a key of another type, written by hand, is no record
     return { fields: error ? {} : (fields as Record<string, string>), score: typeof score === 'string' ? Number(score) : undefined };
+  });
+}
+
+async function readHolds({ connection, keys }: Source): Promise<[Home, Hold][]> {
+  return Object.entries(await connection.hgetall(keys.holds)).flatMap(([home, text]): [Home, Hold][] => {
+    const [type, group] = home.split(':');
+    const [sinceMs = 0, untilMs = 0, , late = 0, members = 0] = text.split(' ').map(Number);
+    return type && group && text.endsWith(' held') ? [[{ type, group }, { sinceMs, untilMs, late, members }]] : [];
   });
 }
 

@@ -1,5 +1,6 @@
 import { CHANGE_KINDS } from '../contract/index.js';
 import type { Change } from '../registry/change.js';
+import type { Hold } from '../registry/hold.js';
 import { logRecord } from '../registry/record.js';
 import { decodeInstance, pairs } from './codec.js';
 
@@ -12,7 +13,7 @@ export type Entry = [id: string, flat: string[]];
  */
 export function decodeChange([id, flat]: Entry, epoch: string): Change | undefined {
   const fields = pairs(flat);
-  const { prev, kind, cause = '', by, replaces, lapsed, fromType, fromGroup, deadline } = fields;
+  const { prev, kind, cause = '', by, replaces, lapsed, fromType, fromGroup, deadline, of } = fields;
   if (prev === undefined || kind === undefined) return undefined;
   return {
     epoch,
@@ -25,8 +26,14 @@ export function decodeChange([id, flat]: Entry, epoch: string): Change | undefin
     ...(lapsed !== undefined && { lapsed: lapsed === '1' }),
     ...(fromType !== undefined && fromGroup !== undefined && { from: { type: fromType, group: fromGroup } }),
     ...(deadline !== undefined && { deadline }),
+    ...(of !== undefined && { of }),
+    ...((kind === 'held' || kind === 'released') && { hold: holdOf(fields) }),
     record: logRecord(decodeInstance(fields)),
   };
+}
+
+function holdOf({ since = '', until = '', late, members }: Record<string, string>): Hold {
+  return { sinceMs: Date.parse(since) || 0, untilMs: Date.parse(until) || 0, late: Number(late) || 0, members: Number(members) || 0 };
 }
 
 /** Who was renewed by one entry of the beats, and the `performance` that came with each, if any did. */

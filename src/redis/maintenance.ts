@@ -27,13 +27,13 @@ export class RedisMaintenance implements Maintenance {
     private readonly log: Logger,
   ) {}
 
-  async sweep(): Promise<SweepResult> {
+  async sweep(skip = 0): Promise<SweepResult> {
     const { connection, keys, scripts } = this.store;
     const [now] = (await scripts.run(connection, 'pulse', ['sweep'])) as [string];
-    const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', 0, SWEEP_BATCH);
-    if (candidates.length === 0) return { evicted: [], rescored: 0, more: false };
-    const [rescored, ...evicted] = (await scripts.run(connection, 'sweep', candidates)) as [number, ...string[]];
-    return { evicted, rescored, more: candidates.length === SWEEP_BATCH };
+    const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', skip, SWEEP_BATCH);
+    if (candidates.length === 0) return { evicted: [], rescored: 0, held: 0, more: false };
+    const [held, rescored, ...evicted] = (await scripts.run(connection, 'sweep', candidates)) as [number, number, ...string[]];
+    return { evicted, rescored, held, more: candidates.length === SWEEP_BATCH };
   }
 
   async claimReconcile(everyMs: number): Promise<boolean> {

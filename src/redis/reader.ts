@@ -5,14 +5,13 @@ import type { Loaded, View } from '../registry/view.js';
 import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
 import { idOf } from './keys.js';
-import { findPlaces, forEachLease, loadRegistry, type Places, type Source } from './load.js';
-import { decodeBeats, decodeChange, type Entry } from './log-entry.js';
+import { findPlaces, forEachLease, loadRegistry, type Source } from './load.js';
+import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import { msOfId } from '../registry/revision.js';
-import { decodePulse, takePulse, type Pulse } from './pulse.js';
-import { isNoScript } from './scripts.js';
+import { breakOf } from './continuity.js';
+import { takePulse, type Pulse } from './pulse.js';
+import { Recovery } from './recovery.js';
 
-/** Entries of each stream taken at once: decoding them holds the event loop for a few ms. */
-const COUNT = 250;
 /** Without news: how far the watermark may lag behind. */
 const TICK_MS = 20;
 /** Between reads: at high rates one read then takes many changes, instead of one each. */
@@ -24,6 +23,8 @@ const FRESH_MS = 2000;
 const BEATS_SURE_MS = 10_000;
 /** A younger epoch may be that of a store that has just been emptied, and is about to be filled again by those who knew it. */
 const EPOCH_SETTLED_MS = 3000;
+/** While it is being filled, an entry that restores something comes more often than this. */
+const RESTORED_MS = 1000;
 
 export interface ReaderOptions {
   offlineMs: number;
@@ -37,23 +38,11 @@ export interface ReaderObserver {
   applied: (change: Change) => void;
   /** The whole registry was read: at the start, or because the log had a gap or was another. */
   loaded: (reason: LoadReason) => void;
+  /** Redis had lost what this replica knows, and has it again. */
+  recovered: () => void;
 }
 
-export type LoadReason = 'start' | 'lag' | 'epoch';
-
-/** The log is not the continuation of what was read. */
-class BrokenLog extends Error {
-  constructor(readonly reason: LoadReason) {
-    super(`the log does not go on from here: ${reason}`);
-  }
-}
-
-/** One read of both streams. */
-interface Read {
-  pulse: Pulse;
-  events: Entry[];
-  beats: Entry[];
-}
+export type LoadReason = 'start' | 'lag' | 'epoch' | 'outdated';
 
 /**
  * Feeds the view: the only one that does, so that all replicas see one order. Each read takes the pulse of Redis and both
@@ -62,7 +51,6 @@ interface Read {
  */
 export class Reader {
   #loaded: Loaded | undefined;
-  #places: Places = { chain: '', events: '0-0', beats: '0-0' };
   #adopted = false;
   #reason: LoadReason = 'start';
   #loadStartedAt = 0;
@@ -74,6 +62,12 @@ export class Reader {
   #stopped = false;
   #running: Promise<void> | undefined;
   readonly #alarm: Alarm;
+  readonly #tail: LogTail;
+  readonly #recovery: Recovery;
+  #recoveringSince: number | undefined;
+  #graceFromMs = 0;
+  /** An entry of this time restored what Redis had lost: more may follow. */
+  #restoredAtMs = 0;
 
   /** Two connections: one to read with, and one to wait for news on. */
   constructor(
@@ -83,13 +77,15 @@ export class Reader {
     private readonly options: ReaderOptions,
     private readonly log: Logger,
   ) {
+    this.#tail = new LogTail(source);
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
+    this.#recovery = new Recovery(source, view.pending);
   }
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
   async start(): Promise<void> {
     this.#answered(await takePulse(this.source.connection, this.source.scripts));
-    this.#alarm.start(() => this.#places.events);
+    this.#alarm.start(() => this.#tail.places.events);
     this.view.onWait = () => this.#alarm.ring();
     this.#running = this.#run();
   }
@@ -116,15 +112,14 @@ export class Reader {
     while (!this.#stopped) {
       try {
         if (!this.#loaded) await this.#load();
-        const read = await this.#read();
+        const read = await this.#tail.read();
         if (read) await this.#take(read);
         if (this.#behind) continue;
         await sleep(PAUSE_MS);
         await this.#alarm.next();
       } catch (error) {
         if (this.#stopped) return;
-        this.#failed(error as Error);
-        await sleep(RETRY_MS);
+        await this.#failed(error as Error);
       }
     }
   }
@@ -133,72 +128,36 @@ export class Reader {
     this.#loadStartedAt = performance.now();
     const { places, pulse, ...loaded } = await loadRegistry(this.source, this.options.offlineMs);
     this.#loaded = loaded;
-    this.#places = places;
+    this.#tail.places = places;
     this.#adopted = false;
     this.#beatsSureMs = pulse.nowMs;
+    this.#graceFromMs = pulse.graceFromMs;
     this.#behind = true;
   }
 
-  async #read(): Promise<Read | undefined> {
-    const { connection, keys, scripts } = this.source;
-    const { events, beats } = this.#places;
-    const pipeline = connection.pipeline();
-    pipeline.evalsha(...scripts.command('pulse', [''], 'sha'));
-    pipeline.xread('COUNT', COUNT, 'STREAMS', keys.events, keys.beats, events, beats);
-    const [[pulseError, pulse] = [new Error('no reply')], [readError, streams] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
-    if (isNoScript(pulseError)) {
-      await takePulse(connection, scripts);
-      return undefined;
-    }
-    if (pulseError ?? readError) throw (pulseError ?? readError) as Error;
-    const byKey = new Map((streams ?? []) as [string, Entry[]][]);
-    return { pulse: decodePulse(pulse), events: byKey.get(keys.events) ?? [], beats: byKey.get(keys.beats) ?? [] };
-  }
-
   /** Applies what was read. */
-  async #take({ pulse, events, beats }: Read) {
+  async #take({ pulse, events, beats, more }: Read) {
     const { table, ring } = this.#loaded as Loaded;
     this.#answered(pulse);
-    if (pulse.epoch !== table.position.epoch) throw new BrokenLog('epoch');
-    const changes = this.#chain(events, pulse);
+    if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
+    const changes = this.#tail.take(events, pulse);
     for (const change of changes) {
       table.apply(change);
       ring.push(change);
+      this.#recovery.read(change);
+      if (change.kind === 'restored') this.#restoredAtMs = msOfId(change.id);
       this.options.observer.applied(change);
     }
-    this.#behind = events.length === COUNT || beats.length === COUNT;
+    this.#behind = more.events || more.beats;
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
-    if (events.length < COUNT) this.#renew(beats);
+    if (!more.events) this.#tail.takeBeats(beats, table);
     const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
-    const sure = !this.#behind && this.#advance(pulse);
+    const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse));
     // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
     if (adopted) this.view.settle(changes);
-    if (!this.#behind && !sure) await this.#rescore();
-  }
-
-  /** Decodes events and insists that each names the one before it. */
-  #chain(events: Entry[], { epoch, head }: Pulse): Change[] {
-    const changes: Change[] = [];
-    for (const entry of events) {
-      const change = decodeChange(entry, epoch);
-      if (change) {
-        if (change.prev !== this.#places.chain) throw new BrokenLog('lag');
-        this.#places.chain = change.id;
-        changes.push(change);
-      }
-      this.#places.events = entry[0];
-    }
-    if (events.length === 0 && head !== this.#places.chain) throw new BrokenLog('lag');
-    return changes;
-  }
-
-  #renew(beats: Entry[]) {
-    const { table } = this.#loaded as Loaded;
-    for (const entry of beats) {
-      const { ids, performances } = decodeBeats(entry);
-      table.renew(ids, performances, msOfId(entry[0]));
-      this.#places.beats = entry[0];
-    }
+    if (this.#behind) return;
+    if (!sure) return this.#rescore();
+    await this.#recover(pulse);
   }
 
   /** Both streams were read to their ends, so the time of the pulse is the new watermark; false if beats may be missing. */
@@ -207,7 +166,7 @@ export class Reader {
     if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set
     this.#beatsSureMs = pulse.nowMs;
     table.advance(pulse.nowMs, pulse.graceFromMs);
-    const settled = this.options.ownStore || pulse.nowMs - pulse.epochAtMs >= EPOCH_SETTLED_MS;
+    const settled = this.options.ownStore || (pulse.nowMs - pulse.epochAtMs >= EPOCH_SETTLED_MS && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
     if (this.#adopted) this.view.refresh();
     else if (settled) this.#adopt();
     return true;
@@ -217,9 +176,8 @@ export class Reader {
     this.#adopted = true;
     this.view.refresh();
     this.view.adopt(this.#loaded as Loaded, this.#reason);
-    const seconds = (performance.now() - this.#loadStartedAt) / 1000;
     this.options.observer.loaded(this.#reason);
-    this.log.info({ reason: this.#reason, instances: this.view.size, seconds: Number(seconds.toFixed(3)) }, 'registry read');
+    this.log.info({ reason: this.#reason, instances: this.view.size, seconds: secondsSince(this.#loadStartedAt) }, 'registry read');
   }
 
   /** Beats may have been trimmed unread: the ends of all leases are read from where they are decided. */
@@ -229,16 +187,62 @@ export class Reader {
     await forEachLease(this.source, (members, scores) => {
       members.forEach((member, i) => table.rescore(idOf(member), scores[i] as number));
     });
-    this.#places.beats = places.beats;
+    this.#tail.places.beats = places.beats;
     this.#beatsSureMs = pulse.nowMs;
     this.#behind = true; // at once, without waiting for something new
   }
 
-  #failed(error: Error) {
-    if (!(error instanceof BrokenLog)) return this.options.observer.reachable(this.fresh); // the connection logs its own loss once
-    this.log.warn({ reason: error.reason }, 'the log of changes has a gap or is another: reading the whole registry again');
-    this.#reason = error.reason;
+  /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
+  async #recover({ graceFromMs }: Pulse) {
+    const { table } = this.#loaded as Loaded;
+    if (graceFromMs !== this.#graceFromMs) {
+      this.#graceFromMs = graceFromMs;
+      if (this.#adopted && this.#recovery.left === 0) await this.#recovery.check(table);
+    }
+    if (this.#recovery.left > 0) {
+      if (!this.#recovery.due) return;
+      await this.#recovery.speak(table.position);
+      this.#behind = true;
+    } else if (this.#recoveringSince !== undefined) {
+      this.log.info({ seconds: secondsSince(this.#recoveringSince), instances: this.view.size }, 'redis has everything again');
+      this.#recoveringSince = undefined;
+      this.view.recovered();
+      this.options.observer.recovered();
+    }
+  }
+
+  async #failed(error: Error) {
+    try {
+      if (error instanceof BrokenLog) return await this.#mend(error);
+    } catch {
+      // Redis went away again: the next read finds the same break
+    }
+    this.options.observer.reachable(this.fresh); // the connection logs its own loss once
+    await sleep(RETRY_MS);
+  }
+
+  /** The log is another, or lacks what was read. What this replica knows is kept, unless others know better. */
+  async #mend({ sameEpoch }: BrokenLog) {
+    const loaded = this.#loaded as Loaded;
+    const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
+    if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
+    this.#recoveringSince ??= performance.now();
+    this.log.warn('redis has lost what this replica knows: giving it back');
+    const found = await this.#recovery.begin(loaded, sameEpoch);
+    if (!found) return this.#startOver('outdated');
+    const { position, ring } = found;
+    loaded.table.rebase(position);
+    this.#loaded = { table: loaded.table, ring };
+    this.view.rebase(this.#loaded);
+    this.#tail.places = { chain: position.id, events: position.id || '0-0', beats: '0-0' };
+    this.#beatsSureMs = -Infinity; // where the beats go on is not known either
+  }
+
+  #startOver(reason: LoadReason) {
+    this.log.warn({ reason }, 'the log of changes has a gap or is another: reading the whole registry again');
+    this.#reason = reason;
     this.#loaded = undefined;
+    this.#recoveringSince = undefined;
   }
 
   #answered({ nowMs, sweptAtMs }: Pulse) {
@@ -247,3 +251,5 @@ export class Reader {
     this.options.observer.reachable(true);
   }
 }
+
+const secondsSince = (startedAt: number) => Number(((performance.now() - startedAt) / 1000).toFixed(3));

@@ -1,4 +1,5 @@
 import type { InstancePatch } from '../contract/index.js';
+import { patched, registered } from '../registry/effects.js';
 import { invalidField, RegistryError } from '../registry/errors.js';
 import type { GroupCount } from '../registry/group.js';
 import { homeKey, type Home } from '../registry/home.js';
@@ -14,6 +15,7 @@ import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
 
 import { takePulse, type Pulse } from './pulse.js';
+import { restore, wordOf, WORDS_PER_CALL } from './restore.js';
 import { storeUnavailable } from './store-error.js';
 import type { Store } from './store.js';
 
@@ -36,29 +38,93 @@ export class RedisRegistry implements Registry {
     const [outcome, revision] = (await this.store.turns.join('register', args)) as [string, string];
     if (outcome === 'moved') throw new RegistryError('forbidden', `instance '${instanceId}' lives in another type or group`);
     if (outcome === 'failed') throw storeUnavailable(new Error(revision));
+    this.view.acknowledged(instanceId, revision, registered(registration, revision));
     return { outcome: outcome as Registered['outcome'], revision };
   }
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
+    const results = await this.#beat(beats);
+    const lost = new Map<Beat, string>();
+    results.forEach(({ status }, i) => {
+      const beat = beats[i] as Beat;
+      const incarnation = status === 404 ? this.view.incarnationOf(beat.instanceId) : undefined;
+      if (incarnation !== undefined) lost.set(beat, incarnation);
+    });
+    if (lost.size === 0) return results;
+    const again = await this.#beatAgain(lost);
+    return results.map((result, i) => again.get(beats[i] as Beat) ?? result);
+  }
+
+  async #beat(beats: Beat[]): Promise<BeatResult[]> {
     const [only] = beats;
     const replies = beats.length === 1 && only ? [await this.store.turns.join('heartbeat', encodeBeat(only))] : await this.store.turns.beats(beats.map(encodeBeat));
-    return replies.map(beatResult);
+    return replies.map((reply, i) => {
+      const [beat, result] = [beats[i] as Beat, beatResult(reply)];
+      const patches = beat.status !== undefined || beat.customState !== undefined || beat.labels !== undefined;
+      if (result.status === 200 && patches) this.view.acknowledged(beat.instanceId, result.revision, patched(beat, result.revision));
+      return result;
+    });
+  }
+
+  /** Beats of instances that the store does not know and the view does. It is not their fault if that takes too long. */
+  async #beatAgain(lost: Map<Beat, string>): Promise<Map<Beat, BeatResult>> {
+    try {
+      const back = await this.#giveBack([...lost].map(([{ instanceId }, incarnation]) => [instanceId, incarnation]));
+      const beats = [...lost.keys()].filter(({ instanceId }) => back.has(instanceId));
+      const results = beats.length > 0 ? await this.#beat(beats) : [];
+      return new Map(results.map((result, i) => [beats[i] as Beat, result]));
+    } catch (error) {
+      const away: BeatResult = { status: 503, code: 'store_unavailable', detail: (error as Error).message };
+      return new Map([...lost.keys()].map((beat) => [beat, away]));
+    }
+  }
+
+  /**
+   * The store does not know instances that the view does: either the view has not read yet that they left, or the store has
+   * lost them. So the view reads everything first, and gives back those that are still in it, as the same incarnation.
+   * Resolves to their ids. @throws {RegistryError} store_unavailable when that takes longer than a second
+   */
+  async #giveBack(ids: [id: string, incarnation: string][]): Promise<Set<string>> {
+    await this.#catchUp({ strong: true });
+    const { table } = this.view;
+    const words = ids.flatMap(([id, incarnation]) => {
+      const member = table.members.get(id);
+      return member?.record.incarnation === incarnation ? [wordOf(member, 'missing')] : [];
+    });
+    for (let from = 0; from < words.length; from += WORDS_PER_CALL) {
+      await restore(this.store, table.position, words.slice(from, from + WORDS_PER_CALL)).catch((error: unknown) => {
+        throw storeUnavailable(error);
+      });
+    }
+    return new Set(words.map(({ instanceId }) => instanceId));
+  }
+
+  /** Runs a verb on one instance, and again when the store has to be given the instance back first. */
+  async #insist(id: string, run: () => Promise<unknown>): Promise<unknown> {
+    const reply = await run();
+    const incarnation = (reply as [number])[0] === 404 ? this.view.incarnationOf(id) : undefined;
+    if (incarnation === undefined) return reply;
+    const back = await this.#giveBack([[id, incarnation]]);
+    return back.has(id) ? run() : reply;
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found> {
     const cordoned = patch.cordoned === undefined ? '' : patch.cordoned ? '1' : '0';
     const args = [id, home ? homeKey(home) : '', caller.name, ...encodePatch(patch), cordoned];
-    const [code, result] = (await this.store.turns.run('patch', args)) as [number, string[] | string];
+    const [code, result] = (await this.#insist(id, () => this.store.turns.run('patch', args))) as [number, string[] | string];
     if (code === 404) throw notFound(id);
     if (code === 400) throw tooManyLabels();
-    return found(result as string[]);
+    const { instance, revision } = found(result as string[]);
+    this.view.acknowledged(id, revision, () => instance);
+    return { instance, revision };
   }
 
   async remove(id: string, guard: RemoveGuard, caller: Caller): Promise<string> {
     const args = [id, guard.type ?? '', guard.group ?? '', guard.incarnation ?? '', caller.name];
-    const [code, revision] = (await this.store.turns.run('remove', args)) as [number, string];
+    const [code, revision] = (await this.#insist(id, () => this.store.turns.run('remove', args))) as [number, string];
     if (code === 404) throw notFound(id);
     if (code === 409) throw stale(id);
+    this.view.acknowledged(id, revision, () => undefined);
     return revision;
   }
 
@@ -99,15 +165,24 @@ export class RedisRegistry implements Registry {
     }
   }
 
+  async release(home: Home, caller: Caller): Promise<boolean> {
+    try {
+      const { connection, scripts } = this.store;
+      return (await scripts.run(connection, 'release', [homeKey(home), caller.name])) === 1;
+    } catch (error) {
+      throw storeUnavailable(error);
+    }
+  }
+
   async locate(ids: string[]): Promise<(Home | undefined)[]> {
     try {
       const pipeline = this.store.connection.pipeline();
       for (const id of ids) pipeline.hmget(this.store.keys.record(id), 'type', 'group');
       const replies = (await pipeline.exec()) ?? [];
-      return replies.map(([error, home]) => {
+      return replies.map(([error, home], i) => {
         if (error) throw error;
         const [type, group] = home as [string | null, string | null];
-        return type === null || group === null ? undefined : { type, group };
+        return type === null || group === null ? this.view.homeOf(ids[i] as string) : { type, group };
       });
     } catch (error) {
       throw storeUnavailable(error);

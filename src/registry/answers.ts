@@ -1,8 +1,8 @@
 import { Answer, type KeptAnswer } from './answer.js';
 import { departureJson, type Departure } from './change.js';
-import { contentTag, TagSum } from './content-tag.js';
+import { contentTag, TagSum, type ContentTag } from './content-tag.js';
 import { compareHomes, compareNames, homeKey } from './home.js';
-import { isRecent, type Group, type Member } from './group.js';
+import { isRecent, tagOf, type Group, type Member } from './group.js';
 import { instanceJson, type LogRecord } from './record.js';
 import type { Discovery } from './queries.js';
 import { asksFor, inScope } from './scope.js';
@@ -27,7 +27,7 @@ export class Answers {
   answer(query: Discovery, now: number): Answer {
     if (query.offline) return pageOf(withDeparted(this.table, query), query);
     const { type, group } = query;
-    const one = type !== undefined && group !== undefined ? this.table.group({ type, group }) : undefined;
+    const one = type !== undefined && group !== undefined ? this.table.groups.get({ type, group }) : undefined;
     return one && isWhole(query, one) ? wholeGroup(one, now) : this.#walked(query, one, now);
   }
 
@@ -69,10 +69,11 @@ function wholeGroup(group: Group, now: number): Answer {
 interface Shown {
   record: LogRecord;
   json: () => string;
+  tag: ContentTag;
   departure?: Departure;
 }
 
-const shown = (member: Member): Shown => ({ record: member.record, json: () => instanceJson(member.record, member) });
+const shown = (member: Member): Shown => ({ record: member.record, tag: tagOf(member), json: () => instanceJson(member.record, member) });
 
 type Place = Pick<LogRecord, 'type' | 'group' | 'instanceId'>;
 
@@ -85,9 +86,7 @@ function placeOf({ after }: Discovery): Place | undefined {
 /** Live instances that a query asks for, in order. */
 function* visible(table: Table, query: Discovery): Generator<Shown> {
   const after = placeOf(query);
-  const first = after ? table.groupsBefore(after) : 0;
-  for (let at = first; at < table.groups.length; at++) {
-    const group = table.groups[at] as Group;
+  for (const group of table.groups.from(after ? table.groups.before(after) : 0)) {
     if (!asksFor(query, group)) continue;
     const behind = after && compareHomes(group, after) === 0 ? after.instanceId : '';
     for (const member of group.members(behind)) if (matches(query, member.record)) yield shown(member);
@@ -100,7 +99,7 @@ function withDeparted(table: Table, query: Discovery): Shown[] {
   const departed = [...table.departed].flatMap((departure): Shown[] => {
     const { record } = departure.change;
     if (!asksFor(query, record) || !matches(query, record) || (after && compareRecords(record, after) <= 0)) return [];
-    return [{ record, departure, json: () => instanceJson(record, record, `,"departed":${departureJson(departure)}`) }];
+    return [{ record, departure, tag: record.tag, json: () => instanceJson(record, record, `,"departed":${departureJson(departure)}`) }];
   });
   return [...visible(table, query), ...departed].sort((a, b) => compareRecords(a.record, b.record));
 }
@@ -122,7 +121,7 @@ function pageOf(all: Iterable<Shown>, { limit }: Discovery): Answer {
       break;
     }
     page.push(one);
-    tags.add(one.record.tag);
+    tags.add(one.tag);
     if (one.departure) tags.add(contentTag(`departed ${one.departure.change.id}`));
   }
   const last = more ? page.at(-1)?.record : undefined;

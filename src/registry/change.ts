@@ -1,6 +1,8 @@
 import type { ChangeKind } from '../contract/index.js';
 import { instanceJson, isoOf, type LogRecord } from './record.js';
 import type { Home } from './home.js';
+import type { Hold } from './hold.js';
+import { holdJson } from './hold.js';
 import { msOfId, revisionOf } from './revision.js';
 import { inScope, type Scope } from './scope.js';
 
@@ -13,7 +15,7 @@ export interface Change {
   prev: string;
   /** Undefined: a kind that this version does not know. It only moves the position on. */
   kind: ChangeKind | undefined;
-  /** What led to it: register, adopt, heartbeat, patch, deregister, lease. */
+  /** What led to it: register, adopt, heartbeat, patch, deregister, lease, recovery, replay, mass-lapse, time, operator. */
   cause: string;
   /** Name of the token that caused it. */
   by?: string;
@@ -24,8 +26,14 @@ export interface Change {
   from?: Home | undefined;
   /** The end of the lease that expired, ISO 8601. */
   deadline?: string;
-  /** The record after it; for a departure, before it. */
+  /** Of what was written again after a loss: id of the entry that it is from. */
+  of?: string;
+  /** Of `held` and `released`, which are about a group. */
+  hold?: Hold;
+  /** The record after it; for a departure, before it; for a hold, only its type and group. */
   record: LogRecord;
+  /** It says nothing that watchers do not know: what was lost and is restored has not changed. */
+  known?: boolean;
   /** What watchers are sent, made when the first of them is. */
   frame?: Buffer | undefined;
 }
@@ -49,8 +57,10 @@ export function departureJson({ kind, atMs, change: { cause, by, deadline } }: D
 }
 
 /** A change as JSON, with its position. */
-export function changeJson({ epoch, id, kind, cause, by, replaces, lapsed, from, deadline, record }: Change): string {
-  const about = JSON.stringify({ kind, revision: revisionOf({ epoch, id }), at: isoOf(msOfId(id)), cause, by, replaces, lapsed, from, deadline });
+export function changeJson({ epoch, id, kind, cause, by, replaces, lapsed, from, deadline, hold, record }: Change): string {
+  const { type, group } = record;
+  const about = JSON.stringify({ kind, revision: revisionOf({ epoch, id }), at: isoOf(msOfId(id)), cause, by, replaces, lapsed, from, deadline, hold: hold && { type, group, ...holdJson(hold) } });
+  if (hold) return about;
   return `${about.slice(0, -1)},"instance":${instanceJson(record, record)}}`;
 }
 

@@ -1,21 +1,27 @@
 import { STATUSES, type Status } from '../contract/index.js';
 import type { KeptAnswer } from './answer.js';
-import { TagSum } from './content-tag.js';
+import { contentTag, TagSum } from './content-tag.js';
+import type { Hold } from './hold.js';
 import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from './record.js';
 import type { Home } from './home.js';
 
+/** What is visible in a group; while it is held, why. */
 export interface GroupCount extends Home {
   instances: number;
   cordoned: number;
   statuses: Record<Status, number>;
+  suspects: number;
+  hold?: Hold;
 }
 
 /** An instance of the view: its record, and what heartbeats have changed since. */
 export interface Member extends Lapsing, Renewal {
   record: LogRecord;
-  /** Id of its last change. */
+  /** Id of its last change in this epoch; '' if that is from before. */
   changedBy: string;
+  /** Id of the entry that its content is from, whatever epoch that was in. */
+  of: string;
   /** The lease's end as the store has it, grace not counted. */
   scoreMs: number;
   /** Past its end, and its departure not told yet: no answer shows it. */
@@ -52,6 +58,9 @@ export class Group implements Home {
   answer: KeptAnswer | undefined;
   /** A heartbeat came since that answer. */
   renewed = false;
+  /** While most of it is silent. */
+  hold: Hold | undefined;
+  readonly suspects = new Set<Member>();
   readonly #runs: Run[] = [];
   readonly #statuses = new Map<Status, number>();
   #cordoned = 0;
@@ -79,7 +88,7 @@ export class Group implements Home {
     touch(run);
     if (run.members.length > RUN_LENGTH) this.#addRun(at + 1, run.members.splice(RUN_LENGTH / 2));
     this.#count(member.record, 1);
-    this.tags.add(member.record.tag);
+    this.tags.add(tagOf(member));
   }
 
   hide(member: Member) {
@@ -90,7 +99,7 @@ export class Group implements Home {
     touch(run);
     if (run.members.length === 0) this.#runs.splice(this.#runs.indexOf(run), 1);
     this.#count(member.record, -1);
-    this.tags.remove(member.record.tag);
+    this.tags.remove(tagOf(member));
   }
 
   /** A heartbeat, or a later end by grace, changed what the bytes say; the content is the same. */
@@ -115,7 +124,8 @@ export class Group implements Home {
 
   count(): GroupCount {
     const statuses = Object.fromEntries(STATUSES.map((status) => [status, this.#statuses.get(status) ?? 0])) as Record<Status, number>;
-    return { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses };
+    const hold = this.hold && { hold: this.hold };
+    return { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses, suspects: this.suspects.size, ...hold };
   }
 
   /** Index of the run that holds this id, or would. */
@@ -142,6 +152,9 @@ export class Group implements Home {
     if (cordoned) this.#cordoned += by;
   }
 }
+
+/** That an instance is suspect is content too. */
+export const tagOf = ({ record, suspect }: Member) => (suspect ? contentTag(`suspect ${record.head}`) : record.tag);
 
 function touch(run: Run) {
   run.bytes = undefined;

@@ -7,6 +7,7 @@ import { contentTag, type ContentTag } from './content-tag.js';
  */
 export interface LogRecord {
   readonly instanceId: string;
+  readonly incarnation: string;
   readonly type: string;
   readonly group: string;
   readonly status: Status;
@@ -34,6 +35,7 @@ export function logRecord(instance: Instance): LogRecord {
   const content = JSON.stringify({ ...rest, labels });
   return {
     instanceId: rest.instanceId,
+    incarnation: rest.incarnation,
     type: rest.type,
     group: rest.group,
     status: rest.status,
@@ -61,13 +63,16 @@ export function isoOf(ms: number): string {
 
 /** What heartbeats change of an instance. */
 export interface Renewal {
+  /** Past its end, and listed for a hold of its group. */
+  suspect?: boolean;
   performance: string | undefined;
   renewedAtMs: number;
   expiresAtMs: number;
 }
 
 /** An instance as JSON. `more` is further members, such as `,"departed":{…}`. */
-export function instanceJson({ head }: LogRecord, { performance, renewedAtMs, expiresAtMs }: Renewal, more = ''): string {
+export function instanceJson({ head }: LogRecord, { performance, renewedAtMs, expiresAtMs, suspect }: Renewal, more = ''): string {
+  const marked = suspect ? ',"suspect":true' : '';
   const riding = performance === undefined ? '' : `,"performance":${performance}`;
-  return `${head}${riding},"lastHeartbeat":"${isoOf(renewedAtMs)}","expiresAt":"${isoOf(expiresAtMs)}"${more}}`;
+  return `${head}${marked}${riding},"lastHeartbeat":"${isoOf(renewedAtMs)}","expiresAt":"${isoOf(expiresAtMs)}"${more}}`;
 }

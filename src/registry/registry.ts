@@ -96,6 +96,8 @@ export interface Registry {
   watch(query: WatchQuery, from: string | undefined, sink: Sink): Promise<void>;
   /** What happened, page by page. */
   history(query: HistoryQuery): Promise<History>;
+  /** Ends the hold of a group before its time: those past their lease leave. False when it is not held. */
+  release(home: Home, caller: Caller): Promise<boolean>;
   /** Where each id lives now, lapsed or not; undefined where it is unknown. */
   locate(ids: string[]): Promise<(Home | undefined)[]>;
 }
@@ -111,14 +113,16 @@ export interface SweepResult {
   evicted: string[];
   /** Leases found to end later, by grace. */
   rescored: number;
+  /** Ended leases that stay, because their group is held. */
+  held: number;
   /** There may be more to evict. */
   more: boolean;
 }
 
 /** What jobs do to the store, on one replica at a time. Every call may be repeated or run twice. */
 export interface Maintenance {
-  /** Evicts a bounded batch of ended leases. */
-  sweep(): Promise<SweepResult>;
+  /** Evicts a bounded batch of ended leases, those after the first `skip`. */
+  sweep(skip?: number): Promise<SweepResult>;
   /** Takes the turn to reconcile, for as long as `everyMs`. False: another replica had it. */
   claimReconcile(everyMs: number): Promise<boolean>;
   /** Compares what the store's documented keys say with the leases, in small steps. */

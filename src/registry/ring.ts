@@ -28,6 +28,13 @@ export class Ring {
     return number >= this.first && number < this.#next ? this.#changes[number % this.capacity] : undefined;
   }
 
+  /** The changes before this number, as the beginning of another ring: as changes of the epoch in which the log goes on. */
+  upTo(number: number, epoch: string): Ring {
+    const ring = new Ring(this.capacity);
+    for (let at = this.first; at < number; at++) ring.push({ ...(this.at(at) as Change), epoch, frame: undefined });
+    return ring;
+  }
+
   since(number: number): Change[] {
     return Array.from({ length: Math.max(0, this.#next - number) }, (_, i) => this.at(number + i) as Change);
   }

@@ -83,6 +83,11 @@ export class ScopedRegistry implements Registry {
     return this.registry.history({ ...query, scope: this.scope });
   }
 
+  async release(home: Home, caller: Caller) {
+    insistScope(this.scope, home);
+    return this.registry.release(home, caller);
+  }
+
   locate(ids: string[]) {
     return this.registry.locate(ids);
   }

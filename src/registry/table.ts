@@ -1,10 +1,12 @@
 import { isDeparture, type Change } from './change.js';
 import { Departed } from './departed.js';
-import { Group, type Member } from './group.js';
+import type { Group, Member } from './group.js';
+import { Groups } from './groups.js';
+import type { Hold } from './hold.js';
 import { LapseSchedule, NOT_PLANNED } from './lapses.js';
 import { leaseEndMs } from './lease.js';
 import type { LogRecord } from './record.js';
-import { compareHomes, homeKey, type Home } from './home.js';
+import { homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
 
 /**
@@ -14,8 +16,7 @@ import { compareIds, msOfId, type Position } from './revision.js';
 export class Table {
   readonly members = new Map<string, Member>();
   readonly departed: Departed;
-  /** By type, then group. */
-  readonly groups: Group[] = [];
+  readonly groups = new Groups();
   /** Groups whose visible content changed since somebody emptied this. */
   readonly changedHomes = new Set<string>();
   /** Whose `performance` changed since somebody emptied this; nobody collects it unless asked to. */
@@ -24,8 +25,7 @@ export class Table {
   /** Greater with every change of what is visible. */
   version = 0;
   watermarkMs = 0;
-  readonly #byHome = new Map<string, Group>();
-  readonly #lapses = new LapseSchedule<Member>((member) => member.expiresAtMs);
+  readonly #lapses = new LapseSchedule<Member>(leavesAt);
   #graceFromMs: number;
 
   /** With the grace that is in force already, a load does not have to plan every lease a second time. */
@@ -38,10 +38,6 @@ export class Table {
     this.departed = new Departed(offlineMs);
   }
 
-  group({ type, group }: Home): Group | undefined {
-    return this.#byHome.get(homeKey({ type, group }));
-  }
-
   /** A record as the store holds it while the table is being loaded. `changedBy` is the id of its last change. */
   load(record: LogRecord, scoreMs: number, changedBy: string) {
     this.#put(record, scoreMs, changedBy);
@@ -50,11 +46,36 @@ export class Table {
   /** The next entry of the log. What a load has read already, in the same or a later state, only moves the position on. */
   apply(change: Change) {
     this.position = { epoch: this.position.epoch, id: change.id };
-    const { record, kind } = change;
+    const { record, kind, hold, of } = change;
+    if (kind === 'held' || kind === 'released') {
+      if (kind === 'held' && hold) this.hold(record, hold);
+      else this.#release(record);
+      return;
+    }
     const known = this.members.get(record.instanceId);
     if (kind === undefined || (known && compareIds(change.id, known.changedBy) <= 0)) return;
+    // A replica that had read less restored what it knew. The later word is here, and is on its way to the store.
+    if (known && of !== undefined && compareIds(of, known.of) < 0) return void (change.known = true);
+    change.known = isKnown(change, known);
     if (isDeparture(change)) this.#depart(change, known);
-    else if (kind !== 'held' && kind !== 'released') this.#put(record, record.expiresAtMs, change.id);
+    else this.#put(record, record.expiresAtMs, change.id, of);
+  }
+
+  /**
+   * The store lost what came after the entry `id`, or everything if that is ''. The content stays; where it stands in the log is
+   * only known again when it has been restored.
+   */
+  rebase(position: Position) {
+    this.position = position;
+    for (const member of this.members.values()) if (compareIds(member.changedBy, position.id) > 0) member.changedBy = position.id;
+  }
+
+  /** Most of a group fell silent at once: who is past the end of its lease stays, as a suspect. */
+  hold(home: Home, hold: Hold) {
+    const group = this.groups.hold(home, hold);
+    if (!group) return;
+    this.#changed(group);
+    for (const member of [...group.lapsed]) this.#score(member, member.scoreMs);
   }
 
   /** A change from before the load: it is in the records already, and only tells who left. */
@@ -96,13 +117,13 @@ export class Table {
     this.departed.advance(watermarkMs);
   }
 
-  #put(record: LogRecord, scoreMs: number, changedBy: string) {
+  #put(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {
     const old = this.members.get(record.instanceId);
     if (old) this.#drop(old);
     this.departed.forget(record.instanceId);
     const { performance, renewedAtMs } = record;
-    const group = this.#homeOf(record);
-    const member: Member = { record, group, performance, renewedAtMs, changedBy, scoreMs, expiresAtMs: scoreMs, lapsed: true, run: undefined, step: NOT_PLANNED };
+    const group = this.groups.open(record);
+    const member: Member = { record, group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
     this.#score(member, scoreMs);
@@ -125,12 +146,13 @@ export class Table {
   #drop(member: Member) {
     const { group } = member;
     this.#lapses.forget(member);
+    group.suspects.delete(member);
     if (member.lapsed) group.lapsed.delete(member);
     else {
       group.hide(member);
       this.#changed(group);
     }
-    if (group.empty) this.#removeGroup(group);
+    if (group.empty) this.groups.remove(group);
   }
 
   #score(member: Member, scoreMs: number) {
@@ -138,22 +160,48 @@ export class Table {
     member.scoreMs = scoreMs;
     member.expiresAtMs = leaseEndMs({ scoreMs, ttlMs: record.ttlMs, graceFromMs: this.#graceFromMs });
     group.renew(member);
-    if (member.lapsed) {
-      if (member.expiresAtMs <= this.watermarkMs) return;
-      member.lapsed = false; // a heartbeat between the end of a lease and its event
-      group.lapsed.delete(member);
-      group.show(member);
-      this.#changed(group);
-    }
+    const ended = member.expiresAtMs <= this.watermarkMs;
+    if (ended && (group.hold?.untilMs ?? 0) <= this.watermarkMs) {
+      if (member.lapsed) return;
+    } else if (member.lapsed || Boolean(member.suspect) !== ended) this.#show(member, ended); // or a heartbeat after the end of the lease
     this.#lapses.plan(member);
   }
 
   #lapse(member: Member) {
+    if (!member.suspect && (member.group.hold?.untilMs ?? 0) > this.watermarkMs) {
+      this.#show(member, true);
+      this.#lapses.plan(member);
+    } else this.#hide(member);
+  }
+
+  /** As live, or as a suspect. */
+  #show(member: Member, suspect: boolean) {
     const { group } = member;
     group.hide(member);
+    group.lapsed.delete(member);
+    member.lapsed = false;
+    mark(member, suspect);
+    group.show(member);
+    this.#changed(group);
+  }
+
+  #hide(member: Member) {
+    const { group } = member;
+    group.hide(member);
+    mark(member, false);
     member.lapsed = true;
     group.lapsed.add(member);
     this.#changed(group);
+  }
+
+  #release(home: Home) {
+    const group = this.groups.hold(home, undefined);
+    if (!group) return;
+    for (const member of [...group.suspects]) {
+      this.#lapses.forget(member);
+      this.#hide(member);
+    }
+    this.#changed(group); // it is no longer explained
   }
 
   /** Every lease has another end now: by grace, or because the store's clock was set back. */
@@ -170,31 +218,22 @@ export class Table {
     group.version = ++this.version;
     this.changedHomes.add(homeKey(group));
   }
+}
 
-  #homeOf({ type, group }: Home): Group {
-    const key = homeKey({ type, group });
-    let home = this.#byHome.get(key);
-    if (!home) {
-      home = new Group(type, group);
-      this.#byHome.set(key, home);
-      this.groups.splice(this.groupsBefore(home), 0, home);
-    }
-    return home;
-  }
+/** A suspect leaves with the end of the hold, anybody else with the end of the lease. */
+const leavesAt = ({ suspect, expiresAtMs, group }: Member) => (suspect ? Math.max(expiresAtMs, group.hold?.untilMs ?? 0) : expiresAtMs);
 
-  /** How many groups come before this home in the order of type, then group. */
-  groupsBefore(home: Home): number {
-    let [low, high] = [0, this.groups.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareHomes(this.groups[middle] as Home, home) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
+/** Only while it is hidden: what is visible of a group is summed up by what it shows. */
+function mark(member: Member, suspect: boolean) {
+  member.suspect = suspect;
+  if (suspect) member.group.suspects.add(member);
+  else member.group.suspects.delete(member);
+}
 
-  #removeGroup(home: Group) {
-    this.#byHome.delete(homeKey(home));
-    this.groups.splice(this.groupsBefore(home), 1);
-  }
+/** What was written again after a loss tells watchers nothing, where it says what they know. */
+function isKnown(change: Change, known: Member | undefined): boolean {
+  if (isDeparture(change)) return change.of !== undefined && !known;
+  if (change.kind === 'updated' || !known) return false;
+  const { tag } = known.record;
+  return tag.hi === change.record.tag.hi && tag.lo === change.record.tag.lo && homeKey(known.record) === homeKey(change.record);
 }

@@ -44,7 +44,7 @@ export class Topic {
 
   /** The frame of a change for this topic; undefined if it does not concern it. Who moves out of the topic leaves it. */
   frameOf(change: Change): Buffer | undefined {
-    if (change.kind === undefined) return undefined;
+    if (change.kind === undefined || change.known) return undefined;
     const told = withinScope(change, this.query.scope);
     if (this.includes(change.record)) return told === change ? (change.frame ??= this.frames.change(change)) : this.frames.change(told);
     if (change.from && !isDeparture(change) && this.includes(change.from)) return this.frames.moved(change, inScope(this.query.scope, change.record));
@@ -107,7 +107,7 @@ export class Topic {
    */
   snapshot(table: Table, revision: string): Iterable<Buffer> {
     if (this.#snapshot?.revision === revision && performance.now() - this.#snapshot.at < SNAPSHOT_KEPT_MS) return [this.#snapshot.frame];
-    const members = table.groups.filter((group) => this.includes(group)).flatMap((group) => [...group.members(), ...group.lapsed]);
+    const members = [...table.groups].filter((group) => this.includes(group)).flatMap((group) => [...group.members(), ...group.lapsed]);
     if (members.length > SNAPSHOT_FRAME) return this.#longSnapshot(members, revision);
     const frame = this.frames.snapshot(members, revision, true);
     this.#snapshot = { revision, at: performance.now(), frame };

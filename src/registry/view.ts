@@ -3,6 +3,8 @@ import type { Answer } from './answer.js';
 import { Answers } from './answers.js';
 import type { Change } from './change.js';
 import { RegistryError } from './errors.js';
+import type { Home } from './home.js';
+import { Pending, type Effect } from './pending.js';
 import { Polls } from './polls.js';
 import type { GroupCount } from './group.js';
 import type { Discovery } from './queries.js';
@@ -17,6 +19,8 @@ import type { WatchHub } from './watch-hub.js';
 
 /** Without a new watermark for this long the view is stale: answers go on, and say so. */
 const STALE_AFTER_MS = 1000;
+/** After having been stale, until heartbeats come as usual. */
+const SETTLING_MS = 10_000;
 
 export interface ViewOptions {
   hub: WatchHub;
@@ -37,12 +41,15 @@ export interface Loaded {
 export class View {
   readonly hub: WatchHub;
   readonly polls = new Polls();
+  /** Writes of this replica that it has not read yet. */
+  readonly pending = new Pending();
   /** Somebody waits for the view to move on: the reader need not wait for its next tick. */
   onWait: () => void = () => undefined;
   readonly #waits = new Waits();
   readonly #maxStaleMs: number;
   #loaded: (Loaded & { answers: Answers }) | undefined;
   #freshAt = -Infinity;
+  #settledAt = -Infinity;
 
   constructor({ hub, maxStaleMs }: ViewOptions) {
     this.hub = hub;
@@ -83,6 +90,11 @@ export class View {
     return this.#loaded?.table.members.size ?? 0;
   }
 
+  /** How many groups are held. */
+  get held(): number {
+    return this.#loaded?.table.groups.held ?? 0;
+  }
+
   answer(query: Discovery): Answer {
     return this.#serving().answers.answer(query, performance.now());
   }
@@ -96,7 +108,7 @@ export class View {
   }
 
   groups(scope?: Scope): GroupCount[] {
-    return this.table.groups.filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count());
+    return [...this.table.groups].filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count());
   }
 
   /**
@@ -113,20 +125,53 @@ export class View {
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
     this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
+    this.pending.readUpTo(loaded.table.position.id);
     loaded.table.changedHomes.clear();
     this.#waits.check();
     this.polls.changed(undefined, (query) => this.answer(query));
     if (restarted) this.hub.restart(reason, loaded.table);
   }
 
+  /** The log is another and the content is the same: nobody is told anything before the log has been read to its end. */
+  rebase(loaded: Loaded) {
+    this.#loaded = { ...loaded, answers: (this.#loaded as { answers: Answers }).answers };
+  }
+
+  /** The view and the store agree again: watchers are given a position of the new epoch. */
+  recovered() {
+    this.hub.remindAll(this.table);
+  }
+
+  /** A write was acknowledged. Until the log has it, this replica alone answers for it. */
+  acknowledged(id: string, revision: string, effect: Effect) {
+    if (this.#loaded) this.pending.add(id, revision, this.#loaded.table.position.id, effect);
+  }
+
+  /** Where an instance lives as far as this replica knows. */
+  homeOf(id: string): Home | undefined {
+    return this.#loaded?.table.members.get(id)?.record ?? this.pending.of(id);
+  }
+
+  /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
+  incarnationOf(id: string): string | undefined {
+    return this.#loaded?.table.members.get(id)?.record.incarnation ?? this.pending.of(id)?.incarnation;
+  }
+
+  /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
+  get settling(): boolean {
+    return this.staleMs !== undefined || performance.now() < this.#settledAt;
+  }
+
   /** A new watermark came, so the view is not stale. */
   refresh() {
+    if (this.loaded && this.#sinceWatermarkMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
     this.#freshAt = performance.now();
   }
 
   /** The end of a read: everybody is told what it brought. */
   settle(changes: readonly Change[]) {
     const { table } = this.#loaded as Loaded;
+    for (const change of changes) this.pending.read(change);
     this.#waits.check();
     this.hub.publish(changes);
     if (table.changedHomes.size === 0) return;

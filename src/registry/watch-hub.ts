@@ -88,6 +88,15 @@ export class WatchHub {
     }
   }
 
+  /** The log goes on in another epoch: whoever has everything gets a position of it now, the others with their next reminder. */
+  remindAll({ position }: Table) {
+    const bookmark = this.frames.bookmark(revisionOf(position));
+    for (const watcher of this.#placeOf.keys()) {
+      watcher.told = undefined;
+      this.#remind(watcher, bookmark, position);
+    }
+  }
+
   /** Starts the once-a-second round over the table in use. */
   start(table: () => Table | undefined) {
     this.#timer = setInterval(() => {

@@ -24,8 +24,8 @@ export type EndReason = 'slow' | 'stuck' | 'revoked' | 'shutdown';
  * for a slow one stands once in the topic's log, however many are slow; a watcher by itself holds only its place.
  */
 export class Watcher {
-  /** Id of the last change that it was told of, or of the bookmark that said as much. */
-  told = '';
+  /** Id of the last change that it was told of, or of the bookmark that said as much; undefined: of an epoch that is over. */
+  told: string | undefined;
   #cursor: number;
   #prelude: Iterator<Buffer> | undefined;
   #choked = false;

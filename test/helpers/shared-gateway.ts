@@ -1,7 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { beforeAll, beforeEach } from 'vitest';
 import { buildGateway, type GatewaySetup } from './gateway.js';
 
 type Gateway = Awaited<ReturnType<typeof buildGateway>>;
+
+/**
+ * Empties the registry at one moment, or the next pulse sees an outage. A replica that still knows what was in it would give it
+ * all back: so this is a registry of which others say that they had read further, a year from now.
+ */
+export async function emptyRegistry({ raw, prefix, keys }: Gateway) {
+  const left = await raw.keys(`${prefix}*`);
+  const [now, nextYear] = [Date.now(), Date.now() + 365 * 86_400_000];
+  const epoch = { id: randomUUID().replaceAll('-', ''), at: now - 10_000, head: '', freshest: nextYear };
+  await raw.multi().del(keys.alive, ...left).set(keys.alive, now).hset(keys.epoch, epoch).exec();
+}
 
 /** One gateway for all tests of a file, its registry empty before each: building one costs more than most tests do. */
 export function sharedGateway(setup: GatewaySetup = {}): () => Gateway {
@@ -14,9 +26,7 @@ export function sharedGateway(setup: GatewaySetup = {}): () => Gateway {
     };
   });
   beforeEach(async () => {
-    const { raw, prefix, keys } = gateway;
-    const left = await raw.keys(`${prefix}*`);
-    await raw.multi().del(keys.alive, ...left).set(keys.alive, Date.now()).exec(); // at one moment, or the next pulse sees an outage
+    await emptyRegistry(gateway);
   });
   return () => gateway;
 }

@@ -6,6 +6,7 @@ import { keyspace } from '../helpers/keyspace.js';
 import { expectProblem } from '../helpers/problem.js';
 import { exchange } from '../helpers/raw-http.js';
 import { startRedis } from '../helpers/redis.js';
+import { emptyRegistry } from '../helpers/shared-gateway.js';
 
 interface Row {
   name: string;
@@ -77,7 +78,7 @@ const thirtyTwo = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i
 
 /** One instance with as many labels as there may be, and one that has been removed. */
 beforeEach(async () => {
-  await gateway.raw.flushdb();
+  await emptyRegistry(gateway);
   const { call } = gateway;
   await call.post('/instances').send(registration({ instanceId: 'live-1', incarnation: 'first-1', labels: thirtyTwo })).expect(201);
   await call.post('/instances').send(registration({ instanceId: 'gone-1' })).expect(201);

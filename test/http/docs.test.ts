@@ -22,6 +22,7 @@ describe('the OpenAPI document', () => {
       'get /sd/v1/instances/{id}',
       'get /sd/v1/watch',
       'patch /sd/v1/instances/{id}',
+      'post /sd/v1/groups/{type}/{group}/evict',
       'post /sd/v1/heartbeats',
       'post /sd/v1/instances',
       'post /sd/v1/instances/{id}/heartbeat',

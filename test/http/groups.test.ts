@@ -20,9 +20,9 @@ test('groups are counted by type, group and status, in order', async () => {
   await call.patch('/instances/cordoned').send({ cordoned: true }).expect(200);
   expect((await call.get('/groups').expect(200)).body).toEqual({
     groups: [
-      { type: 'chat', group: 'default', instances: 1, cordoned: 0, statuses: { ...none, ready: 1 } },
-      { type: 'game', group: 'eu-1', instances: 1, cordoned: 0, statuses: { ...none, initializing: 1 } },
-      { type: 'game', group: 'kr-1', instances: 3, cordoned: 1, statuses: { ...none, ready: 2, error: 1 } },
+      { type: 'chat', group: 'default', instances: 1, cordoned: 0, suspects: 0, statuses: { ...none, ready: 1 } },
+      { type: 'game', group: 'eu-1', instances: 1, cordoned: 0, suspects: 0, statuses: { ...none, initializing: 1 } },
+      { type: 'game', group: 'kr-1', instances: 3, cordoned: 1, suspects: 0, statuses: { ...none, ready: 2, error: 1 } },
     ],
   });
 });

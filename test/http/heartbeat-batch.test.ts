@@ -29,7 +29,7 @@ test('a batch answers each heartbeat in order, and one that fails does not fail 
     { instanceId: 'b', status: 200 },
     { instanceId: 'nobody', status: 404, code: 'instance_not_found' },
     { instanceId: 'a', status: 409, code: 'stale_incarnation' },
-    { instanceId: 'spoilt', status: 404, code: 'instance_not_found' },
+    { instanceId: 'spoilt', status: 200 }, // the replica knows it, and writes it anew
     { instanceId: 'c', status: 400, code: 'invalid_request' },
     { instanceId: 'a', status: 200 },
     { instanceId: 'b', status: 200 },

@@ -285,7 +285,7 @@ test('beats that were trimmed while a reader was away for long do not cost anybo
 async function openCautious(store: Store, url: string) {
   const config = { target: parseRedisUrl(url) };
   const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 3_600_000 });
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined };
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
   const source = { ...store, connection: await openReaderConnection(config, silent) };
   const reader = new Reader(source, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: false, observer }, silent);
   await reader.start();

@@ -98,7 +98,7 @@ class Pair {
 
   /** What is visible in each home. */
   picture() {
-    return new Map(this.table.groups.map((group) => [`${group.type}:${group.group}`, [...group.members()].map(({ record: { instanceId, head } }) => instanceId + head).join()]));
+    return new Map([...this.table.groups].map((group) => [`${group.type}:${group.group}`, [...group.members()].map(({ record: { instanceId, head } }) => instanceId + head).join()]));
   }
 
   #do(step: Op) {
@@ -193,9 +193,9 @@ const compare = (one: string, other: string) => (one < other ? -1 : one > other 
 function expectAlike({ table, naive }: Pair) {
   const inUse = HOMES.filter((one) => naive.ids(one, true).length + naive.ids(one, false).length > 0);
   const expectedHomes = inUse.sort((a, b) => compare(a.type, b.type) || compare(a.group, b.group));
-  expect(table.groups.map(({ type, group }) => ({ type, group })), 'groups in order').toEqual(expectedHomes);
+  expect([...table.groups].map(({ type, group }) => ({ type, group })), 'groups in order').toEqual(expectedHomes);
   for (const group of table.groups) {
-    expect(table.group(group)).toBe(group);
+    expect(table.groups.get(group)).toBe(group);
     const shown = [...group.members()];
     expect(shown.map((member) => member.record.instanceId), 'visible, in order').toEqual(naive.ids(group, true));
     expect([...group.lapsed].map((member) => member.record.instanceId).sort(), 'lapsed').toEqual(naive.ids(group, false));
@@ -232,7 +232,7 @@ test('after any sequence of changes, heartbeats, graces and jumps of the clock a
 });
 
 const put = (table: Table, at: string, of: LogRecord) => table.apply(change(at, 'registered', of));
-const visible = (table: Table) => table.groups.flatMap((group) => [...group.members()].map((member) => member.record.instanceId));
+const visible = (table: Table) => [...table.groups].flatMap((group) => [...group.members()].map((member) => member.record.instanceId));
 
 test('a lease ends at its very millisecond, not the one before', () => {
   const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
@@ -287,13 +287,13 @@ test('heartbeats change no version, no tag and no home, however many come', () =
   const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
   put(table, idAt(T0), record());
   const { version } = table;
-  const etag = table.groups[0]?.tags.etag;
+  const etag = [...table.groups][0]?.tags.etag;
   table.changedHomes.clear();
   for (let ms = 0; ms < 100_000; ms += 100) {
     table.renew(['a'], [`{"tps":${ms}}`], T0 + ms);
     table.advance(T0 + ms, 0);
   }
-  expect([table.version, table.groups[0]?.tags.etag, table.changedHomes.size]).toEqual([version, etag, 0]);
+  expect([table.version, [...table.groups][0]?.tags.etag, table.changedHomes.size]).toEqual([version, etag, 0]);
 });
 
 test('an instance that is updated again and again leaves nothing behind in memory before its lease ends', () => {

@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- A replica whose log does not go on says how far it had read, and learns who read furthest. When changes are missing under the
+-- epoch that it knows (a failover, an old snapshot), it founds a new one, and every lease gets a grace.
+-- ARGV[3..5] the epoch that the caller knew, its watermark in ms, '1' if changes are missing under that epoch, else ''
+-- Reply { epoch, when it was founded in ms, the latest watermark claimed in ms, now in ms }
+-- Events none
+-- @include keys
+-- @include clock
+-- @include event
+local known, watermark, lost = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+if epoch() == known and lost == '1' then
+  found_epoch() -- compare and set: of several who find it, one does
+  redis.call('HDEL', EPOCH, 'freshest')
+  redis.call('SET', GRACE, int(now))
+end
+local freshest = math.max(watermark, tonumber(redis.call('HGET', EPOCH, 'freshest') or 0))
+redis.call('HSET', EPOCH, 'freshest', int(freshest))
+return { epochId, redis.call('HGET', EPOCH, 'at') or int(now), int(freshest), int(now) }

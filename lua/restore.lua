@@ -1,0 +1,68 @@
+#!lua
+-- Writes a replica's word on instances that Redis has lost: their records, with a fresh lease. The log is the tombstone: who was
+-- removed or has expired is named in it, so nothing is written for an id that an entry after the caller's position names.
+-- ARGV[3..4] the caller's epoch, and the last entry that it has read ('' for none)
+-- ARGV[5..] per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
+--   mode  'missing': only where the record is; 'over': whatever is there, because the change was lost; 'remove': the removal was
+-- Reply { 'epoch' | 'position' | 'behind' } when the caller must read on first, else { 'done', 1 or 0 per word }
+-- Events restored, or removed for a removal that was lost; `of` names the entry that the word is from. Of two words on one id
+--   the later one stands, whoever comes first.
+-- @include keys
+-- @include clock
+-- @include record
+-- @include event
+local READ_AT_MOST = 500 -- entries looked through for names: the script blocks Redis meanwhile
+local position = ARGV[4]
+if epoch() ~= ARGV[3] then return { 'epoch' } end
+if position ~= '' and #redis.call('XRANGE', EVENTS, position, position) == 0 then return { 'position' } end
+local later = redis.call('XRANGE', EVENTS, position == '' and '-' or '(' .. position, '+', 'COUNT', READ_AT_MOST + 1)
+if #later > READ_AT_MOST then return { 'behind' } end
+
+local ALWAYS = { math.huge, 0 }
+local function order_of(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms and { tonumber(ms), tonumber(seq) } or { 0, 0 }
+end
+local function before(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end
+
+local named = {} -- by id: from which entry the latest word on it is
+for _, entry in ipairs(later) do
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  if fields.instanceId then named[fields.instanceId] = fields.of and order_of(fields.of) or ALWAYS end
+end
+
+local function clear(id, record)
+  redis.call('ZREM', LEASES, home_of(record) .. ':' .. id)
+  forget(id, home_of(record), record)
+end
+
+local function speak(id, of, ttl, mode, flat)
+  if named[id] and not before(named[id], order_of(of)) then return 0 end
+  local record, known = read_record(id)
+  if mode == 'missing' and known then return 0 end
+  if known then clear(id, record) end
+  if mode == 'remove' then
+    append('removed', 'replay', { 'of', of }, known and flatten(record) or flat)
+    return 1
+  end
+  local given = {}
+  for i = 1, #flat, 2 do given[flat[i]] = flat[i + 1] end
+  for _, value in ipairs({ 'expiresAt', iso(now + ttl) }) do flat[#flat + 1] = value end
+  flat[#flat + 1] = 'revision'
+  flat[#flat + 1] = append('restored', 'recovery', { 'of', of }, flat)
+  join_group(home_of(given), id)
+  write_instance(id, flat, ttl)
+  redis.call('ZADD', LEASES, int(now + ttl), home_of(given) .. ':' .. id)
+  return 1
+end
+
+local reply, at = { 'done' }, 5
+while at <= #ARGV do
+  local last, flat = at + tonumber(ARGV[at]), {}
+  for i = at + 5, last do flat[#flat + 1] = ARGV[i] end
+  local ok, done = pcall(speak, ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], flat)
+  reply[#reply + 1] = ok and done or 0
+  at = last + 1
+end
+return reply

@@ -1,0 +1,75 @@
+import type { Change } from '../registry/change.js';
+import { msOfId } from '../registry/revision.js';
+import type { Table } from '../registry/table.js';
+import type { Places, Source } from './load.js';
+import { decodeBeats, decodeChange, type Entry } from './log-entry.js';
+import { decodePulse, takePulse, type Pulse } from './pulse.js';
+import { isNoScript } from './scripts.js';
+
+/** Entries of each stream taken at once: decoding them holds the event loop for a few ms. */
+const COUNT = 250;
+
+/** The log is not the continuation of what was read. */
+export class BrokenLog extends Error {
+  /** `sameEpoch`: it does not say so itself, by another epoch. */
+  constructor(readonly sameEpoch: boolean) {
+    super('the log does not go on from here');
+  }
+}
+
+/** One read of both streams. */
+export interface Read {
+  pulse: Pulse;
+  events: Entry[];
+  beats: Entry[];
+  /** There is more to be read at once. */
+  more: { events: boolean; beats: boolean };
+}
+
+/** The end of both streams, from where a reader stands. */
+export class LogTail {
+  places: Places = { chain: '', events: '0-0', beats: '0-0' };
+
+  constructor(private readonly source: Source) {}
+
+  /** The pulse, and what came since the last read; undefined when Redis had to be given the script first. */
+  async read(): Promise<Read | undefined> {
+    const { connection, keys, scripts } = this.source;
+    const pipeline = connection.pipeline();
+    pipeline.evalsha(...scripts.command('pulse', [''], 'sha'));
+    pipeline.xread('COUNT', COUNT, 'STREAMS', keys.events, keys.beats, this.places.events, this.places.beats);
+    const [[pulseError, pulse] = [new Error('no reply')], [readError, streams] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
+    if (isNoScript(pulseError)) {
+      await takePulse(connection, scripts);
+      return undefined;
+    }
+    if (pulseError ?? readError) throw (pulseError ?? readError) as Error;
+    const byKey = new Map((streams ?? []) as [string, Entry[]][]);
+    const [events, beats] = [byKey.get(keys.events) ?? [], byKey.get(keys.beats) ?? []];
+    return { pulse: decodePulse(pulse), events, beats, more: { events: events.length === COUNT, beats: beats.length === COUNT } };
+  }
+
+  /** Decodes events and insists that each names the one before it. @throws {BrokenLog} */
+  take(events: Entry[], { epoch, head }: Pulse): Change[] {
+    const changes: Change[] = [];
+    for (const entry of events) {
+      const change = decodeChange(entry, epoch);
+      if (change) {
+        if (change.prev !== this.places.chain) throw new BrokenLog(true);
+        this.places.chain = change.id;
+        changes.push(change);
+      }
+      this.places.events = entry[0];
+    }
+    if (events.length === 0 && head !== this.places.chain) throw new BrokenLog(true);
+    return changes;
+  }
+
+  takeBeats(beats: Entry[], table: Table) {
+    for (const entry of beats) {
+      const { ids, performances } = decodeBeats(entry);
+      table.renew(ids, performances, msOfId(entry[0]));
+      this.places.beats = entry[0];
+    }
+  }
+}

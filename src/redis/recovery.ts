@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Instance } from '../contract/index.js';
+import { isDeparture, type Change } from '../registry/change.js';
+import type { Member } from '../registry/group.js';
+import type { Pending } from '../registry/pending.js';
+import { instanceJson } from '../registry/record.js';
+import { compareIds, msOfId, type Position } from '../registry/revision.js';
+import type { Ring } from '../registry/ring.js';
+import type { Table } from '../registry/table.js';
+import type { Loaded } from '../registry/view.js';
+import type { Source } from './load.js';
+import { decodeChange } from './log-entry.js';
+import { findMissing, instanceOf, restore, wordOf, WORDS_PER_CALL, type Word } from './restore.js';
+
+/** How long the replicas are given to say how far each had read, before any of them writes. */
+const CLAIM_MS = 500;
+/** Who had read less than the furthest by more than this keeps silent, and reads what the others write. */
+const FRESHEST_WITHIN_MS = 2000;
+/** Removals that a replica still among the freshest may not have read. Older ones all of them know. */
+const RECENT_MS = FRESHEST_WITHIN_MS + 1000;
+/** For so long the watermark waits for the store to have everything again. A full Redis takes nothing for as long as it is full. */
+const WATERMARK_WAITS_MS = 10_000;
+const RETRY_MS = 250;
+
+interface Claim {
+  epoch: string;
+  atMs: number;
+  freshestMs: number;
+  nowMs: number;
+}
+
+/**
+ * What a replica does when Redis has lost something that it knows: it finds the last entry of the log that both have, keeps what
+ * Redis says after it, and gives back the rest. docs/design.md, "Recovery", has the reasons.
+ */
+export class Recovery {
+  /** What is still to be given back, by id. */
+  #words = new Map<string, Word>();
+  #startedAt = 0;
+  #failedAt = -Infinity;
+
+  constructor(
+    private readonly source: Source,
+    private readonly pending: Pending,
+  ) {}
+
+  /** The watermark must not move on: the store does not have everything again, and who does not beat there may be alive. */
+  get holdsWatermark(): boolean {
+    return this.#words.size > 0 && performance.now() - this.#startedAt < WATERMARK_WAITS_MS;
+  }
+
+  /** There is something to give back, and it is time to try. */
+  get due(): boolean {
+    return this.#words.size > 0 && performance.now() - this.#failedAt > RETRY_MS;
+  }
+
+  get left(): number {
+    return this.#words.size;
+  }
+
+  /**
+   * After a loss: where to go on reading, and with which ring. Undefined when this replica knows less than the others, or less
+   * than the log: then it has to read everything anew.
+   */
+  async begin({ table, ring }: Loaded, lostUnderKnownEpoch: boolean): Promise<{ position: Position; ring: Ring } | undefined> {
+    const claim = await this.#claim(table, lostUnderKnownEpoch);
+    if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) return undefined;
+    const lost = await this.#firstLost(ring);
+    if (lost === undefined) return undefined;
+    const position = { epoch: claim.epoch, id: ring.at(lost - 1)?.id ?? '' };
+    const members = [...table.members.values()];
+    const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
+    const tail = ring.since(lost);
+    const since = position.id === '' ? claim.freshestMs - RECENT_MS : 0;
+    this.#start([...wordsOnMissing(members, missing), ...wordsOnTail(table, tail, since), ...wordsOnPending(this.pending, table, tail)]);
+    return { position, ring: ring.upTo(lost, claim.epoch) };
+  }
+
+  /** After an outage that broke nothing: records may have gone all the same, so what is missing is given back. */
+  async check(table: Table) {
+    const members = [...table.members.values()];
+    const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
+    this.#start([...wordsOnMissing(members, missing)]);
+  }
+
+  /** Something was read from the log. What Redis says itself is not spoken against. */
+  read({ id, of = id, record }: Change) {
+    const word = this.#words.get(record.instanceId);
+    if (word && compareIds(of, word.of) >= 0) this.#words.delete(record.instanceId);
+    else if (word) word.mode = word.mode === 'missing' ? 'over' : word.mode; // an older word of another replica stands there
+  }
+
+  /** Gives back some of it; what this makes of the log is to be read before the next time. */
+  async speak(position: Position) {
+    const words = [...this.#words.values()].slice(0, WORDS_PER_CALL);
+    try {
+      if (await restore(this.source, position, words)) for (const { instanceId } of words) this.#words.delete(instanceId);
+    } catch (error) {
+      this.#failedAt = performance.now();
+      throw error;
+    }
+  }
+
+  #start(words: Word[]) {
+    // The replicas share the work: each begins somewhere else, and leaves out what it reads that others have done.
+    const from = Math.floor(Math.random() * words.length);
+    this.#words = new Map([...words.slice(from), ...words.slice(0, from)].map((word) => [word.instanceId, word]));
+    this.#startedAt = performance.now();
+  }
+
+  async #claim({ position, watermarkMs }: Table, lost: boolean): Promise<Claim> {
+    for (;;) {
+      const claim = decodeClaim(await this.source.scripts.run(this.source.connection, 'claim', [position.epoch, watermarkMs, lost ? '1' : '']));
+      const waitMs = claim.atMs + CLAIM_MS - claim.nowMs;
+      if (waitMs <= 0) return claim;
+      await sleep(Math.min(waitMs, CLAIM_MS));
+    }
+  }
+
+  /** Number of the first change in the ring that the log does not have; undefined when the log no longer goes back that far. */
+  async #firstLost(ring: Ring): Promise<number | undefined> {
+    const { connection, keys } = this.source;
+    const [first] = await connection.xrange(keys.events, '-', '+', 'COUNT', 1);
+    const trimmed = first !== undefined && decodeChange(first, '')?.prev !== '';
+    let [low, high] = [ring.first, ring.next];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const { id } = ring.at(middle) as Change;
+      const isThere = (trimmed && compareIds(id, first[0]) < 0) || (await connection.xrange(keys.events, id, id)).length > 0;
+      if (isThere) low = middle + 1;
+      else high = middle;
+    }
+    const common = ring.at(low - 1);
+    return trimmed && (common === undefined || compareIds(common.id, first[0]) < 0) ? undefined : low;
+  }
+}
+
+function decodeClaim(reply: unknown): Claim {
+  const [epoch, atMs, freshestMs, nowMs] = reply as [string, string, string, string];
+  return { epoch, atMs: Number(atMs), freshestMs: Number(freshestMs), nowMs: Number(nowMs) };
+}
+
+const wordsOnMissing = (members: Member[], missing: ReadonlySet<string>): Word[] =>
+  members.filter(({ record }) => missing.has(record.instanceId)).map((member) => wordOf(member, 'missing'));
+
+/** The changes that the log has lost, each instance as it is after all of them. */
+function wordsOnTail({ members }: Table, tail: Change[], removedSinceMs: number): Word[] {
+  const last = new Map(tail.filter(({ hold }) => !hold).map((change) => [change.record.instanceId, change]));
+  return [...last].flatMap(([instanceId, change]): Word[] => {
+    const member = members.get(instanceId);
+    if (member) return [wordOf(member, 'over')];
+    if (!isDeparture(change) || msOfId(change.id) < removedSinceMs) return [];
+    return [{ instanceId, of: change.of ?? change.id, mode: 'remove', instance: () => departed(change) }];
+  });
+}
+
+const departed = ({ record }: Change) => JSON.parse(instanceJson(record, record)) as Instance;
+
+/** What this replica acknowledged, and nobody may have read. */
+function wordsOnPending(pending: Pending, { members }: Table, tail: Change[]): Word[] {
+  return [...pending].flatMap(({ instanceId, at, effect }): Word[] => {
+    const member = members.get(instanceId);
+    const before = member && instanceOf(member);
+    const after = effect(before);
+    if (after) return [{ instanceId, of: at, mode: 'over', instance: () => after }];
+    const last = before ?? tail.filter(({ record }) => record.instanceId === instanceId).map(departed).at(-1);
+    return last ? [{ instanceId, of: at, mode: 'remove', instance: () => last }] : [];
+  });
+}

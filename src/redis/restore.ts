@@ -1,0 +1,55 @@
+import type { Instance } from '../contract/index.js';
+import type { Member } from '../registry/group.js';
+import { instanceJson } from '../registry/record.js';
+import type { Position } from '../registry/revision.js';
+import { encodeInstance } from './codec.js';
+import type { Source } from './load.js';
+
+/** A replica's word on an instance that the store may have lost. */
+export interface Word {
+  instanceId: string;
+  /** Id of the entry that it is from: of two words the later one stands. */
+  of: string;
+  /** `missing`: write it where there is none. `over`: its last change was lost. `remove`: its departure was. */
+  mode: 'missing' | 'over' | 'remove';
+  instance: () => Instance;
+}
+
+export const instanceOf = (member: Member) => JSON.parse(instanceJson(member.record, { ...member, suspect: false })) as Instance;
+
+export const wordOf = (member: Member, mode: 'missing' | 'over'): Word =>
+  ({ instanceId: member.record.instanceId, of: member.of, mode, instance: () => instanceOf(member) });
+
+/** Words in one script call: it blocks Redis while it runs. */
+export const WORDS_PER_CALL = 200;
+
+/**
+ * Gives Redis these words, by lua/restore.lua. Resolves to false when nothing was done, because the log goes on behind `position`
+ * and has to be read first. A word that somebody else has had the later say on is passed over.
+ */
+export async function restore({ connection, scripts }: Source, { epoch, id }: Position, words: Word[]): Promise<boolean> {
+  const args = words.flatMap(({ instanceId, of, mode, instance }) => {
+    const given = instance();
+    const flat = [instanceId, of, given.ttlSeconds * 1000, mode, ...encodeInstance(given)];
+    return [flat.length, ...flat];
+  });
+  const [outcome] = (await scripts.run(connection, 'restore', [epoch, id, ...args])) as [string];
+  return outcome === 'done';
+}
+
+/** Which of these ids Redis has no record of. */
+export async function findMissing({ connection, keys }: Source, ids: string[]): Promise<Set<string>> {
+  const missing = new Set<string>();
+  for (let from = 0; from < ids.length; from += WORDS_PER_CALL) {
+    const asked = ids.slice(from, from + WORDS_PER_CALL);
+    const pipeline = connection.pipeline();
+    for (const id of asked) pipeline.exists(keys.record(id));
+    const replies = (await pipeline.exec()) ?? [];
+    asked.forEach((id, i) => {
+      const [error, found] = replies[i] ?? [new Error('no reply'), 0];
+      if (error) throw error;
+      if (found === 0) missing.add(id);
+    });
+  }
+  return missing;
+}
