@@ -5,7 +5,7 @@
 -- ARGV[5..] per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
 --   mode  'missing': only where the record is; 'over': whatever is there, because the change was lost; 'remove': the removal was
 -- Reply { 'epoch' | 'position' | 'behind' } when the caller must read on first, else { 'done', 1 or 0 per word }
--- Events restored, or removed for a removal that was lost; `of` names the entry that the word is from. Of two words on one id
+-- Events restored (fromType, fromGroup), or removed for a removal that was lost; `of` names the entry that the word is from. Of two words on one id
 --   the later one stands, whoever comes first.
 -- @include keys
 -- @include clock
@@ -14,7 +14,7 @@
 local READ_AT_MOST = 500 -- entries looked through for names: the script blocks Redis meanwhile
 local position = ARGV[4]
 if epoch() ~= ARGV[3] then return { 'epoch' } end
-if position ~= '' and #redis.call('XRANGE', EVENTS, position, position) == 0 then return { 'position' } end
+if position ~= '' and position ~= head and #redis.call('XRANGE', EVENTS, position, position) == 0 then return { 'position' } end
 local later = redis.call('XRANGE', EVENTS, position == '' and '-' or '(' .. position, '+', 'COUNT', READ_AT_MOST + 1)
 if #later > READ_AT_MOST then return { 'behind' } end
 
@@ -50,7 +50,9 @@ local function speak(id, of, ttl, mode, flat)
   for i = 1, #flat, 2 do given[flat[i]] = flat[i + 1] end
   for _, value in ipairs({ 'expiresAt', iso(now + ttl) }) do flat[#flat + 1] = value end
   flat[#flat + 1] = 'revision'
-  flat[#flat + 1] = append('restored', 'recovery', { 'of', of }, flat)
+  local about = { 'of', of }
+  if known and home_of(record) ~= home_of(given) then about = { 'of', of, 'fromType', record.type, 'fromGroup', record.group } end
+  flat[#flat + 1] = append('restored', 'recovery', about, flat)
   join_group(home_of(given), id)
   write_instance(id, flat, ttl)
   redis.call('ZADD', LEASES, int(now + ttl), home_of(given) .. ':' .. id)

@@ -11,7 +11,7 @@ import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
 import { historyRoutes } from './http/history.js';
 import { instanceRoutes } from './http/instances.js';
-import { countHeartbeats, countRequest, installMetrics, observeView, type Metrics } from './http/metrics.js';
+import { countHeartbeats, countRequest, installMetrics, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
 import { createForwardedWarning } from './http/observed.js';
 import { installOpenapi } from './http/openapi.js';
@@ -60,10 +60,13 @@ const corsOptions = (origin: string[]) => ({
   exposedHeaders: ['ETag', 'X-Revision', 'X-Stale-Seconds', 'Preference-Applied', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
 });
 
+const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
+  new Pressure({ lagMs, settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
+
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
-  const pressure = new Pressure({ lagMs: options.lagMs ?? (() => 0), settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
+  const pressure = pressureOn(options);
   const logger: FastifyBaseLogger = options.log;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
@@ -96,8 +99,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
   installBodyParsing(app);
   await installOpenapi(app);
-  observeView(metrics, view);
-  installMetrics(app, metrics, options.metricsPublic ?? false);
+  installMetrics(app, metrics, view, options.metricsPublic ?? false);
 
   await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober });
   await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });

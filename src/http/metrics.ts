@@ -43,7 +43,7 @@ function remembered<T>(make: (key: string) => T) {
 }
 
 /** What is read off the view when somebody asks. */
-export function observeView({ registry }: Metrics, view: View) {
+function observeView({ registry }: Metrics, view: View) {
   const gauge = (name: string, help: string, value: () => number) => {
     new Gauge({
       registers: [registry],
@@ -80,7 +80,8 @@ export function countRequest({ requests }: Metrics, { method, routeOptions }: Fa
 }
 
 /** Serves `/metrics` in the Prometheus text format. */
-export function installMetrics(app: FastifyInstance, metrics: Metrics, isPublic: boolean) {
+export function installMetrics(app: FastifyInstance, metrics: Metrics, view: View, isPublic: boolean) {
+  observeView(metrics, view);
   app.get(
     '/metrics',
     {

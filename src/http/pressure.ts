@@ -7,9 +7,9 @@ export const SHED_ORDER = ['read', 'write', 'heartbeat'] as const;
 export type Work = (typeof SHED_ORDER)[number];
 
 /** How late the event loop is, on average, when a kind of work is refused. Far below the time in which leases end. */
-const REFUSED_FROM_MS: Record<Work, number> = { read: 75, write: 200, heartbeat: 2000 };
+const REFUSED_FROM_MS: Record<Work, number> = { read: 250, write: 500, heartbeat: 2500 };
 /** From here on heartbeats are asked to come later. */
-const BUSY_FROM_MS = 25;
+const BUSY_FROM_MS = 50;
 /** Registrations under way in one replica. More only wait, and everybody's heartbeats behind them. */
 const REGISTRATIONS_AT_ONCE = 1000;
 const SAMPLED_EVERY_MS = 200;
@@ -57,13 +57,15 @@ export class Pressure {
   }
 }
 
-/** The event loop's mean lateness over the last fifth of a second. */
+/** The event loop's mean lateness in a fifth of a second, the lesser of the last two: one long pause is no overload. */
 export function watchLag() {
   const delays = monitorEventLoopDelay({ resolution: 10 });
   delays.enable();
-  let lag = 0;
+  let [lag, before] = [0, 0];
   const timer = setInterval(() => {
-    lag = Math.max(0, delays.mean / 1e6 - 10); // it also counts the 10 ms between two looks
+    const now = Math.max(0, delays.mean / 1e6 - 10) || 0; // it also counts the 10 ms between two looks
+    lag = Math.min(now, before);
+    before = now;
     delays.reset();
   }, SAMPLED_EVERY_MS).unref();
   return {

@@ -96,7 +96,8 @@ async function readRecords({ connection, keys }: Source, members: string[]): Pro
   });
 }
 
-async function readHolds({ connection, keys }: Source): Promise<[Home, Hold][]> {
+/** The groups that are held. */
+export async function readHolds({ connection, keys }: Source): Promise<[Home, Hold][]> {
   return Object.entries(await connection.hgetall(keys.holds)).flatMap(([home, text]): [Home, Hold][] => {
     const [type, group] = home.split(':');
     const [sinceMs = 0, untilMs = 0, , late = 0, members = 0] = text.split(' ').map(Number);

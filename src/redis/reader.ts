@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Change } from '../registry/change.js';
 import type { Loaded, View } from '../registry/view.js';
 import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
@@ -10,6 +9,7 @@ import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import { msOfId } from '../registry/revision.js';
 import { breakOf } from './continuity.js';
 import { takePulse, type Pulse } from './pulse.js';
+import type { LoadReason, ReaderOptions } from './reader-options.js';
 import { Recovery } from './recovery.js';
 
 /** Without news: how far the watermark may lag behind. */
@@ -25,24 +25,6 @@ const BEATS_SURE_MS = 10_000;
 const EPOCH_SETTLED_MS = 3000;
 /** While it is being filled, an entry that restores something comes more often than this. */
 const RESTORED_MS = 1000;
-
-export interface ReaderOptions {
-  offlineMs: number;
-  /** The store was started by this process, so nobody else knows what was in it before. */
-  ownStore: boolean;
-  observer: ReaderObserver;
-}
-
-export interface ReaderObserver {
-  reachable: (reachable: boolean) => void;
-  applied: (change: Change) => void;
-  /** The whole registry was read: at the start, or because the log had a gap or was another. */
-  loaded: (reason: LoadReason) => void;
-  /** Redis had lost what this replica knows, and has it again. */
-  recovered: () => void;
-}
-
-export type LoadReason = 'start' | 'lag' | 'epoch' | 'outdated';
 
 /**
  * Feeds the view: the only one that does, so that all replicas see one order. Each read takes the pulse of Redis and both
@@ -230,8 +212,8 @@ export class Reader {
     this.log.warn('redis has lost what this replica knows: giving it back');
     const found = await this.#recovery.begin(loaded, sameEpoch);
     if (!found) return this.#startOver('outdated');
-    const { position, ring } = found;
-    loaded.table.rebase(position);
+    const { position, ring, holds } = found;
+    loaded.table.rebase(position, holds);
     this.#loaded = { table: loaded.table, ring };
     this.view.rebase(this.#loaded);
     this.#tail.places = { chain: position.id, events: position.id || '0-0', beats: '0-0' };
@@ -242,6 +224,7 @@ export class Reader {
     this.log.warn({ reason }, 'the log of changes has a gap or is another: reading the whole registry again');
     this.#reason = reason;
     this.#loaded = undefined;
+    this.#recovery.forget();
     this.#recoveringSince = undefined;
   }
 

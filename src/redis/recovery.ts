@@ -2,13 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../contract/index.js';
 import { isDeparture, type Change } from '../registry/change.js';
 import type { Member } from '../registry/group.js';
+import type { Hold } from '../registry/hold.js';
+import type { Home } from '../registry/home.js';
 import type { Pending } from '../registry/pending.js';
 import { instanceJson } from '../registry/record.js';
 import { compareIds, msOfId, type Position } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import type { Table } from '../registry/table.js';
 import type { Loaded } from '../registry/view.js';
-import type { Source } from './load.js';
+import { readHolds, type Source } from './load.js';
 import { decodeChange } from './log-entry.js';
 import { findMissing, instanceOf, restore, wordOf, WORDS_PER_CALL, type Word } from './restore.js';
 
@@ -21,6 +23,13 @@ const RECENT_MS = FRESHEST_WITHIN_MS + 1000;
 /** For so long the watermark waits for the store to have everything again. A full Redis takes nothing for as long as it is full. */
 const WATERMARK_WAITS_MS = 10_000;
 const RETRY_MS = 250;
+
+/** Where the log goes on, and what is known of it up to there. */
+interface Found {
+  position: Position;
+  ring: Ring;
+  holds: [Home, Hold][];
+}
 
 interface Claim {
   epoch: string;
@@ -62,7 +71,7 @@ export class Recovery {
    * After a loss: where to go on reading, and with which ring. Undefined when this replica knows less than the others, or less
    * than the log: then it has to read everything anew.
    */
-  async begin({ table, ring }: Loaded, lostUnderKnownEpoch: boolean): Promise<{ position: Position; ring: Ring } | undefined> {
+  async begin({ table, ring }: Loaded, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
     const claim = await this.#claim(table, lostUnderKnownEpoch);
     if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) return undefined;
     const lost = await this.#firstLost(ring);
@@ -72,8 +81,9 @@ export class Recovery {
     const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
     const tail = ring.since(lost);
     const since = position.id === '' ? claim.freshestMs - RECENT_MS : 0;
-    this.#start([...wordsOnMissing(members, missing), ...wordsOnTail(table, tail, since), ...wordsOnPending(this.pending, table, tail)]);
-    return { position, ring: ring.upTo(lost, claim.epoch) };
+    const unsaid = [...this.#words.values()]; // of another loss just before
+    this.#start([...wordsOnMissing(members, missing), ...unsaid, ...wordsOnTail(table, tail, since), ...wordsOnPending(this.pending, table, tail)]);
+    return { position, ring: ring.upTo(lost, claim.epoch), holds: await readHolds(this.source) };
   }
 
   /** After an outage that broke nothing: records may have gone all the same, so what is missing is given back. */
@@ -93,12 +103,15 @@ export class Recovery {
   /** Gives back some of it; what this makes of the log is to be read before the next time. */
   async speak(position: Position) {
     const words = [...this.#words.values()].slice(0, WORDS_PER_CALL);
-    try {
-      if (await restore(this.source, position, words)) for (const { instanceId } of words) this.#words.delete(instanceId);
-    } catch (error) {
-      this.#failedAt = performance.now();
-      throw error;
-    }
+    this.#failedAt = performance.now();
+    const outcome = await restore(this.source, position, words);
+    if (outcome === 'done') for (const { instanceId } of words) this.#words.delete(instanceId);
+    if (outcome === 'done' || outcome === 'behind') this.#failedAt = -Infinity; // the next read says where it goes on
+  }
+
+  /** Everything is read anew: what this replica knew is of no use. */
+  forget() {
+    this.#words.clear();
   }
 
   #start(words: Word[]) {

@@ -11,9 +11,9 @@ import type { Scope } from '../registry/scope.js';
 import type { View } from '../registry/view.js';
 import type { Sink } from '../registry/watch-frames.js';
 import { beginWatch } from '../registry/watch-start.js';
+import { beatResult, encodeBeat } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
-
 import { takePulse, type Pulse } from './pulse.js';
 import { restore, wordOf, WORDS_PER_CALL } from './restore.js';
 import { storeUnavailable } from './store-error.js';
@@ -213,41 +213,6 @@ export class RedisRegistry implements Registry {
       });
     });
     return this.#asking;
-  }
-}
-
-/** A beat as heartbeat.lua takes it: the id, the letters of the parts that follow, those parts. */
-function encodeBeat(beat: Beat): string[] {
-  const [status, customState, labels] = encodePatch(beat);
-  const args = [beat.instanceId, ''];
-  addPart(args, 'i', beat.incarnation);
-  addPart(args, 'h', beat.home && homeKey(beat.home));
-  addPart(args, 'p', beat.performance && JSON.stringify(beat.performance));
-  addPart(args, 's', status);
-  addPart(args, 'c', customState);
-  addPart(args, 'l', labels);
-  return args;
-}
-
-function addPart(args: string[], letter: string, part: string | undefined) {
-  if (!part) return;
-  args[1] += letter;
-  args.push(part);
-}
-
-function beatResult(reply: unknown): BeatResult {
-  const [code, said = '', expiresAtMs, ttlMs] = reply as [number, string?, string?, string?];
-  switch (code) {
-    case 200:
-      return { status: 200, revision: said, expiresAtMs: Number(expiresAtMs), ttlMs: Number(ttlMs) };
-    case 404:
-      return { status: 404, code: 'instance_not_found' };
-    case 409:
-      return { status: 409, code: 'stale_incarnation' };
-    case 400:
-      return { status: 400, code: 'invalid_request', detail: said };
-    default:
-      return { status: 503, code: 'store_unavailable', detail: said };
   }
 }
 

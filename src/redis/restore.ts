@@ -24,17 +24,17 @@ export const wordOf = (member: Member, mode: 'missing' | 'over'): Word =>
 export const WORDS_PER_CALL = 200;
 
 /**
- * Gives Redis these words, by lua/restore.lua. Resolves to false when nothing was done, because the log goes on behind `position`
- * and has to be read first. A word that somebody else has had the later say on is passed over.
+ * Gives Redis these words, by lua/restore.lua; one that somebody else has had the later say on is passed over. Unless it is
+ * `done`, nothing was: the log goes on far `behind` the position, or from another position or epoch, and has to be read first.
  */
-export async function restore({ connection, scripts }: Source, { epoch, id }: Position, words: Word[]): Promise<boolean> {
+export async function restore({ connection, scripts }: Source, { epoch, id }: Position, words: Word[]): Promise<'done' | 'behind' | 'epoch' | 'position'> {
   const args = words.flatMap(({ instanceId, of, mode, instance }) => {
     const given = instance();
     const flat = [instanceId, of, given.ttlSeconds * 1000, mode, ...encodeInstance(given)];
     return [flat.length, ...flat];
   });
-  const [outcome] = (await scripts.run(connection, 'restore', [epoch, id, ...args])) as [string];
-  return outcome === 'done';
+  const [outcome] = (await scripts.run(connection, 'restore', [epoch, id, ...args])) as ['done' | 'behind' | 'epoch' | 'position'];
+  return outcome;
 }
 
 /** Which of these ids Redis has no record of. */

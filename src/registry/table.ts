@@ -65,8 +65,10 @@ export class Table {
    * The store lost what came after the entry `id`, or everything if that is ''. The content stays; where it stands in the log is
    * only known again when it has been restored.
    */
-  rebase(position: Position) {
+  rebase(position: Position, holds: [Home, Hold][]) {
     this.position = position;
+    for (const group of this.groups) if (group.hold) this.#release(group);
+    for (const [home, hold] of holds) this.hold(home, hold);
     for (const member of this.members.values()) if (compareIds(member.changedBy, position.id) > 0) member.changedBy = position.id;
   }
 
