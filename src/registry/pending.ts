@@ -5,6 +5,9 @@ import { compareIds, parseRevision } from './revision.js';
 /** What a write makes of an instance; undefined: it is gone. */
 export type Effect = (before: Instance | undefined) => Instance | undefined;
 
+/** Instances with writes that are not read yet. More than a view that does not read can be asked to keep: the oldest are let go. */
+const MAX_PENDING = 100_000;
+
 interface Write {
   /** Id of its entry in the log. */
   at: string;
@@ -25,6 +28,7 @@ export class Pending {
     const writes = this.#writes.get(instanceId);
     if (writes) writes.push({ at, effect });
     else this.#writes.set(instanceId, [{ at, effect }]);
+    if (this.#writes.size > MAX_PENDING) this.#writes.delete(this.#writes.keys().next().value as string);
   }
 
   /** The view has read this: it stands for every write on the same instance up to the entry that it is from. */
