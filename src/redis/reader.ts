@@ -181,6 +181,7 @@ export class Reader {
       this.#graceFromMs = graceFromMs;
       if (this.#adopted && this.#recovery.left === 0) await this.#recovery.check(table);
     }
+    this.#recovery.checkPending(table);
     if (this.#recovery.left > 0) {
       if (!this.#recovery.due) return;
       await this.#recovery.speak(table.position);

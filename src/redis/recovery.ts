@@ -23,6 +23,8 @@ const RECENT_MS = FRESHEST_WITHIN_MS + 1000;
 /** For so long the watermark waits for the store to have everything again. A full Redis takes nothing for as long as it is full. */
 const WATERMARK_WAITS_MS = 10_000;
 const RETRY_MS = 250;
+/** A write is read some milliseconds after it is acknowledged. One that is not read by then is in no log that is read. */
+const UNREAD_MS = 2000;
 
 /** Where the log goes on, and what is known of it up to there. */
 interface Found {
@@ -45,7 +47,7 @@ interface Claim {
 export class Recovery {
   /** What is still to be given back, by id. */
   #words = new Map<string, Word>();
-  #startedAt = 0;
+  #startedAt = -Infinity;
   #failedAt = -Infinity;
 
   constructor(
@@ -91,6 +93,16 @@ export class Recovery {
     const members = [...table.members.values()];
     const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
     this.#start([...wordsOnMissing(members, missing)]);
+  }
+
+  /**
+   * The log has long been read past the time of a write that was acknowledged, and does not have it: it went to a primary that
+   * was one no longer, whose log nobody reads. Nothing else tells of that.
+   */
+  checkPending(table: Table) {
+    const { oldest } = this.pending;
+    if (oldest === undefined || this.left > 0 || msOfId(oldest) > table.watermarkMs - UNREAD_MS || performance.now() - this.#startedAt < UNREAD_MS) return;
+    this.#start(wordsOnPending(this.pending, table, []));
   }
 
   /** Something was read from the log. What Redis says itself is not spoken against. */

@@ -52,6 +52,11 @@ export class Pending {
     return this.#writes.get(instanceId)?.reduce<Instance | undefined>((now, { effect }) => effect(now), undefined);
   }
 
+  /** Id of the entry of about the oldest write; undefined when there is none. */
+  get oldest(): string | undefined {
+    return this.#writes.values().next().value?.[0]?.at;
+  }
+
   get size() {
     return this.#writes.size;
   }
