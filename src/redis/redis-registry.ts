@@ -5,6 +5,7 @@ import type { GroupCount } from '../registry/group.js';
 import { homeKey, type Home } from '../registry/home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../registry/queries.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Found, History, Registered, Registry, RemoveGuard } from '../registry/registry.js';
+import { incarnationOf } from '../registry/record.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { parseRevision, type Position } from '../registry/revision.js';
 import type { Scope } from '../registry/scope.js';
@@ -89,7 +90,7 @@ export class RedisRegistry implements Registry {
     const { table } = this.view;
     const words = ids.flatMap(([id, incarnation]) => {
       const member = table.members.get(id);
-      return member?.record.incarnation === incarnation ? [wordOf(member, 'missing')] : [];
+      return member && incarnationOf(member.record) === incarnation ? [wordOf(member, 'missing')] : [];
     });
     for (let from = 0; from < words.length; from += WORDS_PER_CALL) {
       await restore(this.store, table.position, words.slice(from, from + WORDS_PER_CALL)).catch((error: unknown) => {

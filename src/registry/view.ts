@@ -10,7 +10,7 @@ import type { GroupCount } from './group.js';
 import type { Discovery } from './queries.js';
 import type { Found } from './registry.js';
 import { compareIds, revisionOf, type Position } from './revision.js';
-import { instanceJson } from './record.js';
+import { incarnationOf, instanceJson } from './record.js';
 import type { Ring } from './ring.js';
 import { inScope, type Scope } from './scope.js';
 import type { Table } from './table.js';
@@ -154,7 +154,8 @@ export class View {
 
   /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
   incarnationOf(id: string): string | undefined {
-    return this.#loaded?.table.members.get(id)?.record.incarnation ?? this.pending.of(id)?.incarnation;
+    const member = this.#loaded?.table.members.get(id);
+    return member ? incarnationOf(member.record) : this.pending.of(id)?.incarnation;
   }
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
