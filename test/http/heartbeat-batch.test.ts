@@ -51,7 +51,8 @@ test('the next batch is due when the shortest lease in it asks for one', async (
   await register(call, 'long', { ttlSeconds: 300 });
   await register(call, 'short', { ttlSeconds: 6 });
   const { body } = await call.post('/heartbeats').send([{ instanceId: 'long' }, { instanceId: 'short' }]).expect(200);
-  expect(body.nextHeartbeatMs).toBe(2000);
+  expect(body.nextHeartbeatMs).toBeGreaterThanOrEqual(2000); // later, up to half a lease, while the machine is slow
+  expect(body.nextHeartbeatMs).toBeLessThanOrEqual(3000);
 });
 
 test('the revision is the latest of those renewed, and absent when none was', async () => {

@@ -12,7 +12,7 @@ test('a server registers, is discovered, renews its lease and leaves', async () 
   expect(found.body.instances).toMatchObject([{ instanceId: id, hostname: 'game-1.example.com', status: 'ready' }]);
 
   const renewed = await call.post(`/instances/${id}/heartbeat`).expect(200);
-  expect(renewed.body).toMatchObject({ nextHeartbeatMs: 10_000, expiresAt: expect.stringMatching(/Z$/) as string });
+  expect(renewed.body).toMatchObject({ nextHeartbeatMs: expect.any(Number) as number, expiresAt: expect.stringMatching(/Z$/) as string });
 
   await call.delete(`/instances/${id}`).expect(204);
   await call.delete(`/instances/${id}`).expect(404);
