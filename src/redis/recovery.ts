@@ -12,7 +12,7 @@ import type { Table } from '../registry/table.js';
 import type { Loaded } from '../registry/view.js';
 import { readHolds, type Source } from './load.js';
 import { decodeChange } from './log-entry.js';
-import { findMissing, instanceOf, restore, wordOf, WORDS_PER_CALL, type Word } from './restore.js';
+import { findMissing, instanceOf, restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
 
 /** How long the replicas are given to say how far each had read, before any of them writes. */
 const CLAIM_MS = 500;
@@ -96,19 +96,19 @@ export class Recovery {
   }
 
   /**
-   * The log has long been read past the time of a write that was acknowledged, and does not have it: it went to a primary that
-   * was one no longer, whose log nobody reads. Nothing else tells of that.
+   * The log has been read to its end, and does not have a write that was acknowledged long ago: it went to a primary that is one
+   * no longer, and nobody had read it. Nothing else tells of that.
    */
   checkPending(table: Table) {
-    const { oldest } = this.pending;
-    if (oldest === undefined || this.left > 0 || msOfId(oldest) > table.watermarkMs - UNREAD_MS || performance.now() - this.#startedAt < UNREAD_MS) return;
+    const now = performance.now();
+    if (this.left > 0 || this.pending.oldestAt > now - UNREAD_MS || this.#startedAt > now - UNREAD_MS) return;
     this.#start(wordsOnPending(this.pending, table, []));
   }
 
   /** Something was read from the log. What Redis says itself is not spoken against. */
-  read({ id, of = id, record }: Change) {
+  read({ of, record }: Change) {
     const word = this.#words.get(record.instanceId);
-    if (word && compareIds(of, word.of) >= 0) this.#words.delete(record.instanceId);
+    if (word && (of === undefined || compareIds(of, word.of) >= 0)) this.#words.delete(record.instanceId);
     else if (word) word.mode = word.mode === 'missing' ? 'over' : word.mode; // an older word of another replica stands there
   }
 
@@ -128,8 +128,9 @@ export class Recovery {
 
   #start(words: Word[]) {
     // The replicas share the work: each begins somewhere else, and leaves out what it reads that others have done.
-    const from = Math.floor(Math.random() * words.length);
-    this.#words = new Map([...words.slice(from), ...words.slice(0, from)].map((word) => [word.instanceId, word]));
+    const last = [...new Map(words.map((word) => [word.instanceId, word])).values()]; // what is pending goes before what is in the view
+    const from = Math.floor(Math.random() * last.length);
+    this.#words = new Map([...last.slice(from), ...last.slice(0, from)].map((word) => [word.instanceId, word]));
     this.#startedAt = performance.now();
   }
 
@@ -183,12 +184,10 @@ const departed = ({ record }: Change) => JSON.parse(instanceJson(record, record)
 
 /** What this replica acknowledged, and nobody may have read. */
 function wordsOnPending(pending: Pending, { members }: Table, tail: Change[]): Word[] {
-  return [...pending].flatMap(({ instanceId, at, effect }): Word[] => {
-    const member = members.get(instanceId);
-    const before = member && instanceOf(member);
-    const after = effect(before);
-    if (after) return [{ instanceId, of: at, mode: 'over', instance: () => after }];
-    const last = before ?? tail.filter(({ record }) => record.instanceId === instanceId).map(departed).at(-1);
-    return last ? [{ instanceId, of: at, mode: 'remove', instance: () => last }] : [];
+  return [...pending].flatMap((write) => {
+    const member = members.get(write.instanceId);
+    const before = member ? instanceOf(member) : undefined;
+    const last = before ?? tail.filter(({ record }) => record.instanceId === write.instanceId).map(departed).at(-1);
+    return wordOnPending(write, before, last) ?? [];
   });
 }

@@ -16,7 +16,7 @@ import { beatResult, encodeBeat } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
 import { takePulse, type Pulse } from './pulse.js';
-import { restore, wordOf, WORDS_PER_CALL } from './restore.js';
+import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
 import { storeUnavailable } from './store-error.js';
 import type { Store } from './store.js';
 
@@ -88,16 +88,19 @@ export class RedisRegistry implements Registry {
   async #giveBack(ids: [id: string, incarnation: string][]): Promise<Set<string>> {
     await this.#catchUp({ strong: true });
     const { table } = this.view;
-    const words = ids.flatMap(([id, incarnation]) => {
-      const member = table.members.get(id);
-      return member && incarnationOf(member.record) === incarnation ? [wordOf(member, 'missing')] : [];
-    });
+    const words = ids.flatMap(([id, incarnation]) => this.#wordOn(id, incarnation) ?? []);
     for (let from = 0; from < words.length; from += WORDS_PER_CALL) {
       await restore(this.store, table.position, words.slice(from, from + WORDS_PER_CALL)).catch((error: unknown) => {
         throw storeUnavailable(error);
       });
     }
     return new Set(words.map(({ instanceId }) => instanceId));
+  }
+
+  #wordOn(id: string, incarnation: string): Word | undefined {
+    const [member, write] = [this.view.table.members.get(id), this.view.pending.get(id)];
+    if (member) return incarnationOf(member.record) === incarnation ? wordOf(member, 'missing') : undefined;
+    return write && wordOnPending(write, undefined); // everything is read, and this is not among it
   }
 
   /** Runs a verb on one instance, and again when the store has to be given the instance back first. */

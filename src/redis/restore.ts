@@ -1,5 +1,6 @@
 import type { Instance } from '../contract/index.js';
 import type { Member } from '../registry/group.js';
+import type { PendingWrite } from '../registry/pending.js';
 import { instanceJson } from '../registry/record.js';
 import type { Position } from '../registry/revision.js';
 import { encodeInstance } from './codec.js';
@@ -19,6 +20,13 @@ export const instanceOf = (member: Member) => JSON.parse(instanceJson(member.rec
 
 export const wordOf = (member: Member, mode: 'missing' | 'over'): Word =>
   ({ instanceId: member.record.instanceId, of: member.of, mode, instance: () => instanceOf(member) });
+
+/** The word on what was acknowledged and not read, given the instance before it. A removal needs to know whom: `last`. */
+export function wordOnPending({ instanceId, at, effect }: PendingWrite, before: Instance | undefined, last = before): Word | undefined {
+  const after = effect(before);
+  if (after) return { instanceId, of: at, mode: 'over', instance: () => after };
+  return last && { instanceId, of: at, mode: 'remove', instance: () => last };
+}
 
 /** Words in one script call: it blocks Redis while it runs. */
 export const WORDS_PER_CALL = 200;

@@ -1,6 +1,6 @@
 import { Group } from './group.js';
 import type { Hold } from './hold.js';
-import { compareHomes, homeKey, type Home } from './home.js';
+import { compareHomes, homeKey, homeOfKey, type Home } from './home.js';
 
 /** The groups that have members, by home and in the order of type, then group. */
 export class Groups {
@@ -32,6 +32,11 @@ export class Groups {
     if (hold) this.#holds.set(homeKey(home), hold);
     else this.#holds.delete(homeKey(home));
     return group;
+  }
+
+  /** Those whose hold ended by this time. */
+  heldUntil(ms: number): Home[] {
+    return [...this.#holds].filter(([, { untilMs }]) => untilMs <= ms).map(([key]) => homeOfKey(key));
   }
 
   /** How many are held. */

@@ -4,6 +4,12 @@ export interface Home {
   group: string;
 }
 
+/** The home that a key of `homeKey` names. */
+export function homeOfKey(key: string): Home {
+  const [type = '', group = ''] = key.split(':');
+  return { type, group };
+}
+
 export const homeKey = ({ type, group }: Home) => `${type}:${group}`;
 
 export const compareNames = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

@@ -1,6 +1,6 @@
 import type { Instance } from '../contract/index.js';
 import type { Change } from './change.js';
-import { compareIds, parseRevision } from './revision.js';
+import { compareIds, parseRevision, type Position } from './revision.js';
 
 /** What a write makes of an instance; undefined: it is gone. */
 export type Effect = (before: Instance | undefined) => Instance | undefined;
@@ -9,7 +9,16 @@ export type Effect = (before: Instance | undefined) => Instance | undefined;
 const MAX_PENDING = 100_000;
 
 interface Write {
-  /** Id of its entry in the log. */
+  /** Its entry in the log. */
+  at: Position;
+  /** When it was acknowledged, on this process's monotonic clock. */
+  since: number;
+  effect: Effect;
+}
+
+/** All that is pending on one instance, and the id of the latest entry of it. */
+export interface PendingWrite {
+  instanceId: string;
   at: string;
   effect: Effect;
 }
@@ -23,19 +32,23 @@ export class Pending {
 
   /** `readUpTo` is the id up to which the view has read already. */
   add(instanceId: string, revision: string, readUpTo: string, effect: Effect) {
-    const at = parseRevision(revision)?.id;
-    if (!at || compareIds(at, readUpTo) <= 0) return;
+    const at = parseRevision(revision);
+    if (!at?.id || compareIds(at.id, readUpTo) <= 0) return;
+    const write = { at, since: performance.now(), effect };
     const writes = this.#writes.get(instanceId);
-    if (writes) writes.push({ at, effect });
-    else this.#writes.set(instanceId, [{ at, effect }]);
+    if (writes) writes.push(write);
+    else this.#writes.set(instanceId, [write]);
     if (this.#writes.size > MAX_PENDING) this.#writes.delete(this.#writes.keys().next().value as string);
   }
 
-  /** The view has read this: it stands for every write on the same instance up to the entry that it is from. */
-  read({ id, of = id, record }: Change) {
+  /**
+   * The view has read this: it stands for every write on the same instance up to the entry that it is from. What the store says
+   * of its own in another epoch stands for all of them: ids of two primaries are not to be compared.
+   */
+  read({ epoch, id, of, record }: Change) {
     const writes = this.#writes.get(record.instanceId);
     if (!writes) return;
-    const left = writes.filter(({ at }) => compareIds(at, of) > 0);
+    const left = writes.filter(({ at }) => (of === undefined && at.epoch !== epoch ? false : compareIds(at.id, of ?? id) > 0));
     if (left.length > 0) this.#writes.set(record.instanceId, left);
     else this.#writes.delete(record.instanceId);
   }
@@ -43,29 +56,31 @@ export class Pending {
   /** The view has been read anew, up to this id. */
   readUpTo(id: string) {
     for (const [instanceId, writes] of this.#writes) {
-      if (writes.every(({ at }) => compareIds(at, id) <= 0)) this.#writes.delete(instanceId);
+      if (writes.every(({ at }) => compareIds(at.id, id) <= 0)) this.#writes.delete(instanceId);
     }
-  }
-
-  /** What the writes on an instance that nobody has read yet make of it. */
-  of(instanceId: string): Instance | undefined {
-    return this.#writes.get(instanceId)?.reduce<Instance | undefined>((now, { effect }) => effect(now), undefined);
-  }
-
-  /** Id of the entry of about the oldest write; undefined when there is none. */
-  get oldest(): string | undefined {
-    return this.#writes.values().next().value?.[0]?.at;
   }
 
   get size() {
     return this.#writes.size;
   }
 
-  /** Each instance with its latest write, and what all of them make of it. */
-  *[Symbol.iterator](): Generator<{ instanceId: string; at: string; effect: Effect }> {
-    for (const [instanceId, writes] of this.#writes) {
-      const at = writes.map((write) => write.at).reduce((one, other) => (compareIds(one, other) > 0 ? one : other));
-      yield { instanceId, at, effect: (before) => writes.reduce((now, { effect }) => effect(now), before) };
-    }
+  /** When about the oldest was acknowledged, on this process's monotonic clock; Infinity when there is none. */
+  get oldestAt(): number {
+    return this.#writes.values().next().value?.[0]?.since ?? Infinity;
   }
+
+  /** What is pending on this instance. */
+  get(instanceId: string): PendingWrite | undefined {
+    const writes = this.#writes.get(instanceId);
+    return writes && joined(instanceId, writes);
+  }
+
+  *[Symbol.iterator](): Generator<PendingWrite> {
+    for (const [instanceId, writes] of this.#writes) yield joined(instanceId, writes);
+  }
+}
+
+function joined(instanceId: string, writes: Write[]): PendingWrite {
+  const at = writes.map((write) => write.at.id).reduce((one, other) => (compareIds(one, other) > 0 ? one : other));
+  return { instanceId, at, effect: (before) => writes.reduce((now, { effect }) => effect(now), before) };
 }

@@ -9,6 +9,9 @@ import type { LogRecord } from './record.js';
 import { homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
 
+/** A hold that nobody has released so long after its end was lost. */
+const FORGOTTEN_MS = 10_000;
+
 /**
  * The registry in memory: what the log says up to `position`, with the leases of up to `watermarkMs`. It is fed by the
  * reader only, in the log's order, so it is the same on every replica at the same position and watermark.
@@ -67,8 +70,7 @@ export class Table {
    */
   rebase(position: Position, holds: [Home, Hold][]) {
     this.position = position;
-    for (const group of this.groups) if (group.hold) this.#release(group);
-    for (const [home, hold] of holds) this.hold(home, hold);
+    for (const [home, hold] of holds) this.hold(home, hold); // one that was lost ends by itself: its suspects may be alive
     for (const member of this.members.values()) if (compareIds(member.changedBy, position.id) > 0) member.changedBy = position.id;
   }
 
@@ -84,6 +86,8 @@ export class Table {
   remember(change: Change) {
     if (isDeparture(change) && !this.members.has(change.record.instanceId)) this.#addDeparted(change);
     else this.departed.forget(change.record.instanceId);
+    const member = this.members.get(change.record.instanceId);
+    if (member?.changedBy === change.id && change.of !== undefined) member.of = change.of;
   }
 
   /** One entry of the beats: these ids were renewed at this time of the store's clock. */
@@ -117,6 +121,7 @@ export class Table {
     if (graceFromMs !== this.#graceFromMs || clockSetBack) this.#replan(graceFromMs);
     this.#lapses.advance(watermarkMs, (member) => this.#lapse(member));
     this.departed.advance(watermarkMs);
+    for (const home of this.groups.heldUntil(watermarkMs - FORGOTTEN_MS)) this.#release(home);
   }
 
   #put(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {

@@ -149,13 +149,13 @@ export class View {
 
   /** Where an instance lives as far as this replica knows. */
   homeOf(id: string): Home | undefined {
-    return this.#loaded?.table.members.get(id)?.record ?? this.pending.of(id);
+    return this.#loaded?.table.members.get(id)?.record ?? this.pending.get(id)?.effect(undefined);
   }
 
   /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
   incarnationOf(id: string): string | undefined {
     const member = this.#loaded?.table.members.get(id);
-    return member ? incarnationOf(member.record) : this.pending.of(id)?.incarnation;
+    return member ? incarnationOf(member.record) : this.pending.get(id)?.effect(undefined)?.incarnation;
   }
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
