@@ -5,6 +5,8 @@ import type { Scale } from './scale.js';
 
 export const TYPE = 'game';
 const SLOWEST_REFUSAL_MS = 1500;
+/** Then it tries another replica. */
+const PATIENCE_MS = 2000;
 
 /** One process that registered and beats, until it dies. Times are by Date.now(). */
 export interface Life {
@@ -12,8 +14,8 @@ export interface Life {
   group: string;
   incarnation: string;
   ttlMs: number;
-  /** `silent`: it lives, and its heartbeats do not get through. */
-  state: 'new' | 'alive' | 'silent' | 'dead' | 'removed';
+  /** `silent`: it lives, and its heartbeats do not get through. `leaving`: its removal is under way. */
+  state: 'new' | 'alive' | 'silent' | 'leaving' | 'dead' | 'removed';
   /** When it was told that it is registered. */
   registeredAt: number;
   /** When its last acknowledged renewal was sent: its lease lasts a ttl from here at least. */
@@ -100,8 +102,9 @@ export class Load {
   }
 
   async remove(life: Life, member = this.#member(this.#turn++)): Promise<number> {
+    life.state = 'leaving';
     const reply = await this.#write(member, `/instances/${life.id}?incarnation=${life.incarnation}`, { method: 'DELETE' }, 'remove');
-    if (reply?.status === 204) [life.state, life.goneAt] = ['removed', reply.receivedAt];
+    [life.state, life.goneAt] = reply?.status === 204 ? ['removed', reply.receivedAt] : ['alive', 0];
     return reply?.status ?? 0;
   }
 
@@ -186,7 +189,7 @@ export class Load {
 
   async #write(member: Member, path: string, call: Call, verb: string): Promise<Reply | undefined> {
     const wasUp = member.up;
-    const reply = await this.http.call(member.url, path, call).catch((error: NoAnswer) => error);
+    const reply = await this.http.call(member.url, path, { timeoutMs: PATIENCE_MS, ...call }).catch((error: NoAnswer) => error);
     const ms = reply.receivedAt - reply.sentAt;
     const excused = !wasUp || !member.up;
     if (reply instanceof NoAnswer) {

@@ -103,7 +103,7 @@ const blocked: Fault = {
   name: 'blocked-loop',
   expectation: 'a replica stopped for 3 s and going on: nobody is dropped by it, no departure is told twice',
   run: (scale) =>
-    underLoad(scale, {}, async (field) => {
+    underLoad(scale, { ...(!scale.full && { ttlSeconds: 6 }) }, async (field) => {
       const { bed, load, numbers } = field;
       for (const member of bed.members.slice(0, scale.full ? 3 : 1)) {
         load.kill(someOf(field, 0.02));

@@ -11,9 +11,9 @@ const RESTORED_WITHIN_MS = 3000;
 const crowd = (scale: Scale) => ({ instances: scale.full ? 1000 : scale.instances });
 
 /** Loses everything by `act`, just after some were registered and while others die. */
-async function lose(field: Field, act: () => unknown, awayMs = 0) {
+async function lose(field: Field, act: () => unknown, { awayMs = 0, late = 100 } = {}) {
   const { outages, load, numbers, require } = field;
-  const { inLast50ms } = await registerAtOnce(field, 100, 'late');
+  const { inLast50ms } = await registerAtOnce(field, late, 'late');
   outages.begin();
   if (awayMs > 0) await field.bed.redis.kill();
   numbers.ackedInLast50ms = inLast50ms;
@@ -36,7 +36,7 @@ const restartedEmpty: Fault = {
   name: 'redis-restarted-empty',
   expectation: 'as after flushall; no heartbeat is answered 404',
   alone: true,
-  run: (scale) => underLoad(scale, crowd(scale), (field) => lose(field, field.bed.redis.restart, scale.full ? 5000 : 2000)),
+  run: (scale) => underLoad(scale, crowd(scale), (field) => lose(field, field.bed.redis.restart, { awayMs: scale.full ? 5000 : 2000 })),
 };
 
 const flushTwice: Fault = {
@@ -65,7 +65,7 @@ const flushWhileCut: Fault = {
       const statuses = await Promise.all([...removed.map((life) => load.remove(life, other)), ...changed.map((life) => load.patch(life, { seen: 'yes' }, third))]);
       require(statuses.every((status) => status === 204 || status === 200), `changes while one is cut: ${[...new Set(statuses)].join()}`);
       await sleep(1000);
-      await lose(field, () => bed.raw.flushall());
+      await lose(field, () => bed.raw.flushall(), { late: 10 });
       await sleep(scale.full ? 4000 : 2000);
       cut.gate.mend();
       const since = Date.now();
