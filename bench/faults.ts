@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { stopAllBeds } from './faults/bed.js';
 import { catalogue, elsewhere } from './faults/catalogue/index.js';
 import { report } from './faults/report.js';
 import { FULL, SHORT, type Fault, type Outcome } from './faults/scale.js';
@@ -44,6 +45,8 @@ async function run(fault: Fault) {
   writeFileSync(join(evidence, `${fault.name}.log`), outcome.failures.join('\n'));
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stopAllBeds().finally(() => process.exit(1)));
+
 async function lane(waiting: Fault[]) {
   for (let fault = waiting.shift(); fault; fault = waiting.shift()) await run(fault);
 }
@@ -52,6 +55,7 @@ const waiting = chosen.filter(({ alone }) => !alone);
 await Promise.all(Array.from({ length: Number(values.lanes ?? SIDE_BY_SIDE) }, () => lane(waiting)));
 await lane(chosen.filter(({ alone }) => alone));
 
+await stopAllBeds();
 const failed = [...outcomes.values()].filter(({ failures }) => failures.length > 0).length;
 const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1);
 const early = [...outcomes.values()].reduce((sum, { numbers }) => sum + Number(numbers.early ?? 0), 0);

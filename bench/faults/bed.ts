@@ -46,12 +46,19 @@ export interface Bed {
 
 type Stops = (() => unknown)[];
 
+const standing = new Set<() => Promise<void>>();
+
+/** Ends what is left of faults that were not over in time. */
+export const stopAllBeds = () => Promise.all([...standing].map((stop) => stop()));
+
 /** A Redis of its own, and replicas on it as processes; `stop` ends them all. */
 export async function makeBed(setup: BedSetup = {}): Promise<Bed> {
   const stops: Stops = [];
   const stop = async () => {
+    standing.delete(stop);
     for (const end of stops.splice(0).reverse()) await end();
   };
+  standing.add(stop);
   try {
     const redis = await startRedis(setup.redisArgs);
     stops.push(redis.stop);

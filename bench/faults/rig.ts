@@ -101,7 +101,7 @@ function judge({ load, witness, numbers, require }: Field, followers: Follower[]
     reRegistered: load.counts.reRegistered,
     discovers: witness.counts.discovers,
     ...nonZero({
-      discoversFailed: witness.counts.failed, unproved: witness.counts.unproved, resets: sum('resets'), needless: sum('needless'),
+      discoversFailed: witness.counts.failed, shed: witness.counts.shed, unproved: witness.counts.unproved, resets: sum('resets'), needless: sum('needless'),
       fenced: load.counts.fenced, slowestRefusalMs: load.slowestRefusalMs,
     }),
   });

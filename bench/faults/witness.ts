@@ -10,7 +10,7 @@ export const GONE_WITHIN_MS = 2000;
 
 /** Asks all replicas for all groups, again and again, and compares each answer with what is known of each instance. */
 export class Witness {
-  readonly counts = { discovers: 0, failed: 0, stale: 0, retried: 0, early: 0, unproved: 0 };
+  readonly counts = { discovers: 0, failed: 0, shed: 0, stale: 0, retried: 0, early: 0, unproved: 0 };
   readonly earlyIds = new Set<string>();
   readonly ghosts = new Map<string, number>();
   /** When each was last shown in an answer that is not stale. */
@@ -63,8 +63,10 @@ export class Witness {
         return this.judge(reply, group, member.url);
       }
       this.counts.retried++;
+      const isShed = !(reply instanceof NoAnswer) && reply.status === 503 && reply.text.includes('"overloaded"') && reply.headers['retry-after'] !== undefined;
+      if (isShed) this.counts.shed++; // reads are the first to be left out when there is too much to do
       const said = reply instanceof NoAnswer ? reply.message : `${reply.status} ${reply.text.slice(0, 200)}`;
-      if (wasUp && member.up) this.#note(`discover at ${member.url}, which is up: ${said}`);
+      if (!isShed && wasUp && member.up) this.#note(`discover at ${member.url}, which is up: ${said}`);
     }
     this.counts.failed++;
   }

@@ -7,7 +7,7 @@ import { underLoad, type Field } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { writesBack } from '../tools.js';
 
-const RIGHTS = ['~service:*', '~{service}-jobs:*', 'resetchannels', '-@all', '+@read', '+@write', '+@connection', '+@transaction', '-@scripting', '-@dangerous', '+eval', '+evalsha', '+time', '+info'];
+const RIGHTS = ['~service:*', '~{service}-jobs:*', 'resetchannels', '-@all', '+@read', '+@write', '+@connection', '+@transaction', '-@scripting', '-@dangerous', '+eval', '+evalsha', '+script|load', '+time', '+info'];
 
 const maxmemory: Fault = {
   name: 'maxmemory',
@@ -52,7 +52,10 @@ async function detected(field: Field, since: number, word: RegExp): Promise<numb
   const ms = Date.now() - since;
   const reply = await load.http.call((bed.members[0] as Member).url, '/instances', { method: 'POST', body: describe({ id: 'refused', group: 'refused' }) });
   require(reply.status === 503 && reply.headers['retry-after'] !== undefined, `a registration meanwhile: ${reply.status} ${reply.text}`);
-  for (const { url, replica } of bed.members) require(replica.log.some((line) => word.test(line)), `the log of ${url} does not say ${word}`);
+  for (const { url, replica } of bed.members) {
+    const said = await until(() => replica.log.some((line) => word.test(line)), 5000).catch(() => false);
+    require(Boolean(said), `the log of ${url} does not say ${word}`);
+  }
   return ms;
 }
 
@@ -67,7 +70,7 @@ const passwordRotated: Fault = {
       await bed.raw.call('ACL', 'SETUSER', 'rollcall', 'resetpass', '>another');
       await bed.raw.call('CLIENT', 'KILL', 'USER', 'rollcall');
       numbers.detectedMs = await detected(field, since, /WRONGPASS|NOAUTH/);
-      await sleep(2000);
+      await sleep(4000); // long enough for a grace
       const back = await outages.end(() => bed.raw.call('ACL', 'SETUSER', 'rollcall', 'resetpass', `>${TOKEN}`));
       numbers.writesBackMs = await writesBack(field, back);
     }),
@@ -82,8 +85,8 @@ const rightLost: Fault = {
       outages.begin();
       const since = Date.now();
       await bed.raw.call('ACL', 'SETUSER', 'rollcall', '-time');
-      numbers.detectedMs = await detected(field, since, /NOPERM|permission/i);
-      await sleep(2000);
+      numbers.detectedMs = await detected(field, since, /NOPERM|can't run this command/);
+      await sleep(4000); // long enough for a grace
       const back = await outages.end(() => bed.raw.call('ACL', 'SETUSER', 'rollcall', '+time'));
       numbers.writesBackMs = await writesBack(field, back);
     }),
