@@ -18,13 +18,13 @@ export class Outages {
     this.#all.push({ from: Date.now(), grace: false });
   }
 
-  /** Lets Redis back by `act`. `grace`: it was longer than 3 s, or data was lost. */
+  /** Lets Redis back by `act`. `grace`: it was longer than 3 s, or data was lost. Gives the moment from which it may be back. */
   async end(act: () => unknown, grace = true) {
     const outage = this.#all.at(-1) as Outage;
     const earliest = Date.now();
     await act();
     Object.assign(outage, { back: { earliest, latest: Date.now() }, grace });
-    return Date.now();
+    return earliest;
   }
 
   /** Whether its lease cannot have ended at this moment, whatever the last renewal. */

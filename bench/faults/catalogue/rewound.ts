@@ -1,10 +1,9 @@
 import { readdirSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keys } from '../bed.js';
 import { underLoad, type Field } from '../rig.js';
 import type { Fault } from '../scale.js';
-import { redisAnswers, registerAtOnce, restoredAfter, someOf } from '../tools.js';
+import { events, redisAnswers, registerAtOnce, restoredAfter, someOf } from '../tools.js';
 
 const RESTORED_WITHIN_MS = 3000;
 
@@ -27,7 +26,6 @@ async function comeBack(field: Field, awayMs: number, meanwhile: () => unknown =
   await meanwhile();
   const since = await outages.end(() => bed.redis.restart());
   await redisAnswers(field);
-  numbers.heldAtReturn = await bed.raw.zcard(keys.leases);
   numbers.restoredMs = await restoredAfter(field, since);
   require(numbers.restoredMs >= 0 && numbers.restoredMs <= RESTORED_WITHIN_MS, `Redis holds everybody again after ${numbers.restoredMs} ms, not within ${RESTORED_WITHIN_MS}`);
 }
@@ -55,7 +53,12 @@ const lostTail: Fault = {
       const { removed, changed, lives } = await changeAll(field);
       Object.assign(field.numbers, { removedSince: removed.length, changedSince: changed.length, registeredSince: lives.length });
       const path = await fileOf(field);
-      await comeBack(field, 1000, () => truncateSync(path, Math.max(1, sizeBefore)));
+      await comeBack(field, 1000, () => {
+        field.numbers.bytesLost = tail(path) - sizeBefore;
+        truncateSync(path, Math.max(1, sizeBefore));
+      });
+      field.numbers.restoredEvents = (await events(field)).filter(({ kind }) => kind === 'restored').length;
+      field.require(Number(field.numbers.bytesLost) > 0 && field.numbers.restoredEvents > 0, 'nothing was lost');
     }),
 };
 
