@@ -60,11 +60,13 @@ const massExpiry: Fault = {
       numbers.sweptMs = Date.now() - endsAt;
       const slow = (await bed.raw.call('SLOWLOG', 'GET', '1000')) as [number, number, number, string[]][];
       const own = slow.filter(([, , , args]) => !/keys|slowlog/i.test(args[0] ?? ''));
-      const longestCallMs = Math.max(0, ...own.map(([, , micros]) => micros / 1000));
+      own.sort(([, , one], [, , other]) => other - one);
+      const longestCallMs = Math.round((own[0]?.[2] ?? 0) / 100) / 10;
       const kinds = (await events(field)).filter(({ kind }) => kind === 'expired').map(({ instanceId }) => instanceId);
       Object.assign(numbers, { leases: count, events: kinds.length, twice: kinds.length - new Set(kinds).size, longestCallMs });
       require(kinds.length === count && numbers.twice === 0, `${kinds.length} events for ${count} leases, ${numbers.twice} twice`);
-      require(longestCallMs <= 20, `a call blocked Redis for ${longestCallMs} ms`);
+      const worst = own.slice(0, 5).map(([, at, micros, args]) => `${new Date(at * 1000).toISOString()} ${micros / 1000} ms ${args.join(' ').slice(0, 60)} (${args.length} arguments)`);
+      require(longestCallMs <= 20, `a call blocked Redis for ${longestCallMs} ms: ${worst.join('; ')}`);
     }),
 };
 
