@@ -191,7 +191,7 @@ function inRuns(log: Partial<Logged>[]): Partial<Logged>[][] {
   return runs.map((run) => run.sort((one, other) => (String(one.id) < String(other.id) ? -1 : 1)));
 }
 
-test('whatever is done in whatever order, Redis and the views of it hold exactly what a small model of the registry holds', { timeout: 60_000 }, async () => {
+test('whatever is done in whatever order, Redis and the views of it hold exactly what a small model of the registry holds', { timeout: 110_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
       const closers: (() => Promise<void>)[] = [];
@@ -207,6 +207,6 @@ test('whatever is done in whatever order, Redis and the views of it hold exactly
         for (const close of closers.reverse()) await close(); // or a hundred views would be read by the end
       }
     }),
-    { numRuns: 120, interruptAfterTimeLimit: 45_000, markInterruptAsFailure: true },
+    { numRuns: 120, interruptAfterTimeLimit: 90_000, markInterruptAsFailure: true },
   );
 });
