@@ -50,7 +50,7 @@ export class Model {
 
   register(id: string, given: Omit<Known, 'lapsed' | 'face' | 'cordoned'>, from?: Home | null): string {
     const old = this.instances.get(id);
-    if (from !== undefined && (from ? homeKey(from) : '') !== (old ? homeKey(old.home) : '')) return 'forbidden';
+    if (old && from !== undefined && (from ? homeKey(from) : '') !== homeKey(old.home)) return 'forbidden';
     const same = old?.incarnation === given.incarnation && homeKey(old.home) === homeKey(given.home);
     const moved = old && homeKey(old.home) !== homeKey(given.home);
     const changed = old && content(old) !== content({ ...old, ...given });

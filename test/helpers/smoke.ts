@@ -48,7 +48,7 @@ export async function exercise({ store, registry }: Smoke, raw: Redis) {
   expect((await registry.discover({ limit: 10 })).answer.read().instances.map(({ instanceId }) => instanceId)).toEqual(['c', 'b']);
 
   await lapse(raw, keys, ['c']);
-  expect(await maintenance.sweep()).toEqual({ evicted: ['game:kr-1:c'], rescored: 0, more: false });
+  expect(await maintenance.sweep()).toEqual({ evicted: ['game:kr-1:c'], rescored: 0, held: 0, more: false });
   await raw.sadd(keys.members('game:kr-1'), 'ghost');
   await raw.multi().hset(keys.face('hand'), { hostname: 'h' }).expire(keys.face('hand'), 30).sadd(keys.members('game:kr-1'), 'hand').exec();
   expect(await maintenance.claimReconcile(1000)).toBe(true);

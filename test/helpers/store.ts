@@ -81,7 +81,7 @@ export function expectAgreement({ leases, members, groups, records, faces }: Sto
   for (const [id, face] of faces) expect(face, `face and record of ${id}`).toEqual(records.get(id));
 }
 
-const KINDS = ['registered', 'updated', 'removed', 'expired'];
+const KINDS = ['registered', 'updated', 'removed', 'expired', 'restored', 'held', 'released'];
 const order = (entry: string) => entry.split('-').map(Number) as [number, number];
 
 /** Every entry names the one before it, and ids grow. */

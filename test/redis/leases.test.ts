@@ -85,7 +85,7 @@ test('after an outage every lease gets one ttl, in discover and in the sweep at 
     expect(score).toBeGreaterThanOrEqual(back + 30_000);
     expect(score).toBeLessThan(back + 35_000);
   }
-  expect(await maintenance.sweep()).toEqual({ evicted: [], rescored: 0, more: false });
+  expect(await maintenance.sweep()).toEqual({ evicted: [], rescored: 0, held: 0, more: false });
 });
 
 test('a gap of less than three seconds is no outage', async () => {
@@ -178,6 +178,6 @@ test.each([{ grace: false }, { grace: true }])('a candidate that was renewed, re
   if (grace) await raw.set(keys.grace, await redisNow(raw));
   const before = await readStore(raw, keys);
   const candidates = ['renewed', 'removed', 'moved'].map((id) => `game:kr-1:${id}`);
-  expect(await store.scripts.run(store.connection, 'sweep', candidates)).toEqual([0]);
+  expect(await store.scripts.run(store.connection, 'sweep', candidates)).toEqual([0, 0]);
   expect(await readStore(raw, keys)).toEqual(before);
 });

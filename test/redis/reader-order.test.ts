@@ -35,3 +35,39 @@ test('a heartbeat counts for an instance whose registration did not fit into the
     expect([id, new Date(member.renewedAtMs).toISOString()]).toEqual([id, await raw.hget(keys.record(id), 'lastHeartbeat')]);
   }
 });
+
+test('while a long backlog is read, nobody is missing whose heartbeats stand behind it', async () => {
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const gate = await openGate(redis.port);
+  onTestFinished(gate.close);
+  const { store, registry } = await openRegistry({ redisUrl: redis.url });
+  await registry.register(complete({ instanceId: 'x', group: 'of-its-own', ttlSeconds: 2 }), CALLER);
+  const { view } = await openView(store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) });
+  expect(view.find('x')).toBeDefined();
+
+  gate.cut();
+  const cutAt = performance.now();
+  let registered = 0;
+  await until(async () => {
+    const batch = Array.from({ length: 70 }, () => registry.register(complete({ instanceId: `i-${registered++}` }), CALLER));
+    const [[beat]] = await Promise.all([registry.heartbeat([{ instanceId: 'x' }]), ...batch]);
+    expect(beat?.status).toBe(200);
+    return performance.now() - cutAt > 3000 && registered > 2.5 * MANY; // more than its lease, and than two reads take
+  }, 20_000, 200);
+  expect(view.size).toBe(1);
+
+  const looks: { size: number; x: boolean }[] = [];
+  const settle = view.settle.bind(view);
+  view.settle = (changes) => {
+    settle(changes);
+    looks.push({ size: view.size, x: view.find('x') !== undefined });
+  };
+  gate.mend();
+  await until(async () => {
+    await registry.heartbeat([{ instanceId: 'x' }]);
+    return view.size === registered + 1 && view.staleMs === undefined;
+  });
+  expect(looks.filter(({ size }) => size > 1 && size < registered + 1).length, 'looked at before all was read').toBeGreaterThanOrEqual(2);
+  expect(looks.filter(({ x }) => !x)).toEqual([]);
+});

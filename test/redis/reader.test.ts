@@ -1,101 +1,10 @@
-import { expect, inject, onTestFinished, test } from 'vitest';
-import { sseFrames } from '../../src/http/sse-frames.js';
-import { openReaderConnection } from '../../src/redis/open-store.js';
-import { Reader } from '../../src/redis/reader.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
-import type { Store } from '../../src/redis/store.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
-import type { Registry } from '../../src/registry/registry.js';
+import { expect, onTestFinished, test } from 'vitest';
 import { compareIds, parseRevision } from '../../src/registry/revision.js';
-import { View } from '../../src/registry/view.js';
-import { WatchHub } from '../../src/registry/watch-hub.js';
-import { openRegistry, silent, type StoreSetup } from '../helpers/gateway.js';
-import { openGate, Trap } from '../helpers/redis-gate.js';
-import { startRedis } from '../helpers/redis.js';
-import { FrameParser, type Frame } from '../helpers/sse.js';
-import { CALLER, complete, readStore } from '../helpers/store.js';
+import { openRegistry } from '../helpers/gateway.js';
+import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openGated, openOwn, pictureOf, registerAll, watchFrames, type Opened } from '../helpers/reader-view.js';
+import { Trap } from '../helpers/redis-gate.js';
+import { CALLER, complete } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
-import { openView } from '../helpers/view.js';
-
-type Opened = Awaited<ReturnType<typeof openRegistry>>;
-const ALL = { limit: 10_000 };
-const names = (count: number, stem = 'i') => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
-const registerAll = (registry: Registry, ids: string[], ttlSeconds = 30) =>
-  Promise.all(ids.map((instanceId, i) => registry.register(complete({ instanceId, group: `kr-${i % 3}`, ttlSeconds }), CALLER)));
-const idsOf = (view: View) => view.answer(ALL).read().instances.map(({ instanceId }) => instanceId).sort();
-
-/** All that a view knows, but for times that heartbeats may move on meanwhile. */
-const pictureOf = (view: View) => ({
-  etag: view.answer(ALL).etag,
-  groups: view.groups(),
-  members: [...view.table.members.values()].map(({ record: { head }, changedBy, lapsed }) => ({ head, changedBy, lapsed })).sort((a, b) => (a.head < b.head ? -1 : 1)),
-  departed: [...view.table.departed].map(({ kind, change: { id, record: { instanceId } } }) => `${id} ${kind} ${instanceId}`),
-  revision: view.revision,
-});
-
-/** The view is what one is that is loaded now, and what Redis says. */
-async function expectAsFresh({ store, raw, keys }: Opened, view: View, url = inject('redisUrl')) {
-  const fresh = await openView(store, { target: parseRedisUrl(url) });
-  await until(() => view.revision === fresh.view.revision);
-  expect(pictureOf(view)).toEqual(pictureOf(fresh.view));
-  const { leases } = await readStore(raw, keys);
-  expect(idsOf(view)).toEqual([...leases.keys()].map((member) => member.split(':')[2]).sort());
-  await fresh.close();
-}
-
-/** What a watcher is sent, as frames. */
-async function watchFrames(registry: Registry, from?: string) {
-  const frames: Frame[] = [];
-  const parser = new FrameParser((frame) => frames.push(frame));
-  let [closed, gone] = [false, () => undefined as void];
-  const sink = {
-    write: (bytes: Buffer) => (parser.push(bytes.toString()), true),
-    onDrain: () => undefined,
-    get closed() {
-      return closed;
-    },
-    onClose: (tell: () => void) => void (gone = tell),
-    allowed: true,
-    end: () => undefined,
-    destroy: () => undefined,
-  };
-  await registry.watch({}, from, sink);
-  onTestFinished(() => {
-    closed = true;
-    gone();
-  });
-  const told = () => frames.filter(({ event }) => event !== 'bookmark');
-  /** Frames since the last `reset`, it included; waits for the snapshot behind it. */
-  const sinceReset = () => until(() => {
-    const at = told().map(({ event }) => event).lastIndexOf('reset');
-    return at >= 0 && told()[at + 1]?.event === 'snapshot' ? told().slice(at) : undefined;
-  });
-  return { told, sinceReset };
-}
-const instancesIn = (frame: Frame | undefined) => (frame?.json<{ instances: { instanceId: string }[] }>().instances ?? []).map(({ instanceId }) => instanceId).sort();
-
-/** Looks at the view all the time: how few it showed, how stale it said it was. */
-function observe(view: View) {
-  const seen = { fewest: Infinity, staleMs: 0, refused: 0 };
-  const timer = setInterval(() => {
-    try {
-      seen.fewest = Math.min(seen.fewest, view.answer(ALL).read().instances.length);
-      seen.staleMs = Math.max(seen.staleMs, view.staleMs ?? 0);
-    } catch {
-      seen.refused++;
-    }
-  }, 5);
-  onTestFinished(() => clearInterval(timer));
-  return seen;
-}
-
-/** A second view of the same store, behind a gate. */
-async function openGated(opened: Opened, url = inject('redisUrl')) {
-  const gate = await openGate(Number(new URL(url).port));
-  onTestFinished(gate.close);
-  const gated = await openView(opened.store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) });
-  return { gate, ...gated, registry: new RedisRegistry(opened.store, gated.view) };
-}
 
 test.each<[string, (opened: Opened) => Promise<unknown>]>([
   ['an entry that is no event', ({ raw, keys }) => raw.xadd(keys.events, '*', 'hello', 'world')],
@@ -152,23 +61,6 @@ test('a deleted stream disturbs nobody: watchers go on without a reset', async (
   await until(() => told().length === 2);
   expect(told().map(({ event }) => event)).toEqual(['snapshot', 'registered']);
   expect(pictureOf(view).members).toHaveLength(6);
-});
-
-test('after the epoch is lost everything is read again, watchers start over, and positions that are given out can be asked for', async () => {
-  const opened = await openRegistry();
-  const { registry, view, raw, keys } = opened;
-  await registerAll(registry, names(5));
-  const { revision } = await registry.discover(ALL);
-  const [watcher, seen] = [await watchFrames(registry), observe(view)];
-  await raw.del(keys.epoch);
-  const [reset, snapshot] = await watcher.sinceReset();
-  expect([reset?.event, instancesIn(snapshot)]).toEqual(['reset', names(5)]);
-  expect(seen).toMatchObject({ fewest: 5, refused: 0 });
-  await expectAsFresh(opened, view);
-  expect(watcher.told().filter(({ event }) => event === 'reset'), 'it starts over once').toHaveLength(1);
-  const found = view.find('i-0');
-  await registry.find('i-0', { minRevision: found?.revision ?? '' }); // 503 for a position that will never be reached
-  await registry.find('i-0', { minRevision: revision }); // of the lost epoch: as strong
 });
 
 test.each([0, 3])('a log that was trimmed past a reader who was away (%i entries left) is read again; others notice nothing', async (left) => {
@@ -279,47 +171,6 @@ test('beats that were trimmed while a reader was away for long do not cost anybo
   const [, flat] = await raw.zscan(keys.leases, '0', 'COUNT', 100);
   const scores = new Map(flat.flatMap((member, i) => (i % 2 === 0 ? [[member.split(':')[2], Number(flat[i + 1])] as const] : [])));
   for (const id of names(10)) expect(view.table.members.get(id)?.scoreMs).toBe(scores.get(id));
-});
-
-/** As a replica over an external Redis has it: a young epoch is not believed at once. */
-async function openCautious(store: Store, url: string) {
-  const config = { target: parseRedisUrl(url) };
-  const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 3_600_000 });
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
-  const source = { ...store, connection: await openReaderConnection(config, silent) };
-  const reader = new Reader(source, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: false, observer }, silent);
-  await reader.start();
-  onTestFinished(async () => {
-    view.end();
-    await reader.stop();
-  });
-  await until(() => view.loaded);
-  return { view, reader };
-}
-
-async function openOwn(args: string[] = [], setup: StoreSetup = {}) {
-  const redis = await startRedis(args);
-  onTestFinished(redis.stop);
-  return { redis, ...(await openRegistry({ ...setup, redisUrl: redis.url })) };
-}
-
-test('while a flushed Redis is young the old answers go on, said to be stale, and then the new ones are whole', async () => {
-  const { redis, ...opened } = await openOwn();
-  const { registry, raw, store } = opened;
-  await registerAll(registry, names(10));
-  const { view } = await openCautious(store, redis.url);
-  const cautious = new RedisRegistry(store, view);
-  const [watcher, seen] = [await watchFrames(cautious), observe(view)];
-  await raw.flushall();
-  await until(async () => (await registry.heartbeat([{ instanceId: 'i-0' }]))[0]?.status === 404);
-  await until(() => (view.staleMs ?? 0) > 500);
-  await registerAll(registry, names(10)); // told 404 by their heartbeats
-  const [, snapshot] = await watcher.sinceReset();
-  expect(instancesIn(snapshot)).toEqual(names(10));
-  expect(seen).toMatchObject({ fewest: 10, refused: 0 });
-  expect(seen.staleMs).toBeGreaterThan(1500);
-  expect(view.staleMs).toBeUndefined();
-  await expectAsFresh(opened, view, redis.url);
 });
 
 test('a Redis that was killed and comes back with its data is followed again, and nobody was dropped', async () => {

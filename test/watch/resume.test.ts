@@ -188,19 +188,40 @@ describe('a position from which it cannot go on', () => {
     }
   });
 
-  test('under a running watch, because Redis has lost its data: reset, and the registry as it is then', async () => {
+});
+
+describe('when Redis has lost its data', () => {
+  test('a running watch is given a position of the new epoch and what changed since, and that position is as good as any', async () => {
     const redis = await startRedis();
     onTestFinished(redis.stop);
     const one = await begun({ redisUrl: redis.url });
     const opened = watchOf(one);
     await opened.next(({ event }) => event === 'snapshot');
     await one.raw.flushall();
-    await opened.next(({ event }) => event === 'reset');
-    const snapshot = await opened.next(({ event }) => event === 'snapshot');
-    expect(snapshot.json<{ instances: unknown[] }>().instances).toEqual([]);
-    expect(snapshot.id?.split('.')[0]).not.toBe(one.epoch);
+    const bookmark = await opened.next(({ event }) => event === 'bookmark');
+    expect(bookmark.id?.split('.')[0]).not.toBe(one.epoch);
     const { body } = await one.call.post('/instances').send(registration()).expect(201);
     expect((await opened.next(({ event }) => event === 'registered')).id).toBe(body.revision);
+    expect(opened.frames.map(({ event }) => event)).toEqual(['snapshot', 'bookmark', 'registered']);
+
+    const other = await buildGateway({ redisUrl: redis.url, prefix: one.prefix });
+    for (const gateway of [one, other]) {
+      const resumed = watchOf(gateway, '', { lastEventId: bookmark.id ?? '' });
+      expect(await resumed.next()).toMatchObject({ event: 'registered', id: body.revision });
+    }
+  });
+
+  test('a position of the lost epoch: reset, and the registry as it is, nobody missing', async () => {
+    const redis = await startRedis();
+    onTestFinished(redis.stop);
+    const one = await begun({ redisUrl: redis.url });
+    const opened = watchOf(one);
+    await one.raw.flushall();
+    await opened.next(({ event }) => event === 'bookmark');
+    const late = watchOf(one, '', { lastEventId: one.start });
+    expect((await late.next()).event).toBe('reset');
+    const snapshot = (await late.next()).json<{ instances: { instanceId: string }[] }>();
+    expect(snapshot.instances.map(({ instanceId }) => instanceId)).toEqual(['first']);
   });
 });
 

@@ -1,0 +1,125 @@
+import { expect, inject, onTestFinished } from 'vitest';
+import { sseFrames } from '../../src/http/sse-frames.js';
+import { openReaderConnection } from '../../src/redis/open-store.js';
+import { Reader } from '../../src/redis/reader.js';
+import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import type { Store } from '../../src/redis/store.js';
+import { parseRedisUrl } from '../../src/redis/url.js';
+import type { Registry } from '../../src/registry/registry.js';
+import { View } from '../../src/registry/view.js';
+import { WatchHub } from '../../src/registry/watch-hub.js';
+import { openRegistry, silent, type StoreSetup } from './gateway.js';
+import { openGate } from './redis-gate.js';
+import { startRedis } from './redis.js';
+import { FrameParser, type Frame } from './sse.js';
+import { CALLER, complete, readStore } from './store.js';
+import { until } from './until.js';
+import { openView } from './view.js';
+
+export type Opened = Awaited<ReturnType<typeof openRegistry>>;
+export const ALL = { limit: 10_000 };
+export const names = (count: number, stem = 'i') => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
+export const registerAll = (registry: Registry, ids: string[], ttlSeconds = 30) =>
+  Promise.all(ids.map((instanceId, i) => registry.register(complete({ instanceId, group: `kr-${i % 3}`, ttlSeconds }), CALLER)));
+export const idsOf = (view: View) => view.answer(ALL).read().instances.map(({ instanceId }) => instanceId).sort();
+
+/** All that a view knows, but for times that heartbeats may move on meanwhile. */
+export const pictureOf = (view: View) => ({
+  etag: view.answer(ALL).etag,
+  groups: view.groups(),
+  members: [...view.table.members.values()].map(({ record: { head }, changedBy, lapsed }) => ({ head, changedBy, lapsed })).sort((a, b) => (a.head < b.head ? -1 : 1)),
+  departed: [...view.table.departed].map(({ kind, change: { id, record: { instanceId } } }) => `${id} ${kind} ${instanceId}`),
+  revision: view.revision,
+});
+
+/** The view is what one is that is loaded now, and what Redis says. */
+export async function expectAsFresh({ store, raw, keys }: Opened, view: View, url = inject('redisUrl')) {
+  const fresh = await openView(store, { target: parseRedisUrl(url) });
+  await until(() => view.revision === fresh.view.revision);
+  const [mine, theirs] = [pictureOf(view), pictureOf(fresh.view)];
+  // Who was last changed in an epoch that is over: when is only known to those who were there.
+  theirs.members.forEach(({ head, changedBy }) => {
+    const same = mine.members.find((member) => member.head === head);
+    if (changedBy === '' && same) same.changedBy = '';
+  });
+  expect(mine).toEqual(theirs);
+  const { leases } = await readStore(raw, keys);
+  expect(idsOf(view)).toEqual([...leases.keys()].map((member) => member.split(':')[2]).sort());
+  await fresh.close();
+}
+
+/** What a watcher is sent, as frames. */
+export async function watchFrames(registry: Registry, from?: string) {
+  const frames: Frame[] = [];
+  const parser = new FrameParser((frame) => frames.push(frame));
+  let [closed, gone] = [false, () => undefined as void];
+  const sink = {
+    write: (bytes: Buffer) => (parser.push(bytes.toString()), true),
+    onDrain: () => undefined,
+    get closed() {
+      return closed;
+    },
+    onClose: (tell: () => void) => void (gone = tell),
+    allowed: true,
+    end: () => undefined,
+    destroy: () => undefined,
+  };
+  await registry.watch({}, from, sink);
+  onTestFinished(() => {
+    closed = true;
+    gone();
+  });
+  const told = () => frames.filter(({ event }) => event !== 'bookmark');
+  /** Frames since the last `reset`, it included; waits for the snapshot behind it. */
+  const sinceReset = () => until(() => {
+    const at = told().map(({ event }) => event).lastIndexOf('reset');
+    return at >= 0 && told()[at + 1]?.event === 'snapshot' ? told().slice(at) : undefined;
+  });
+  return { frames, told, sinceReset };
+}
+export const instancesIn = (frame: Frame | undefined) => (frame?.json<{ instances: { instanceId: string }[] }>().instances ?? []).map(({ instanceId }) => instanceId).sort();
+
+/** Looks at the view all the time: how few it showed, how stale it said it was. */
+export function observe(view: View) {
+  const seen = { fewest: Infinity, staleMs: 0, refused: 0 };
+  const timer = setInterval(() => {
+    try {
+      seen.fewest = Math.min(seen.fewest, view.answer(ALL).read().instances.length);
+      seen.staleMs = Math.max(seen.staleMs, view.staleMs ?? 0);
+    } catch {
+      seen.refused++;
+    }
+  }, 5);
+  onTestFinished(() => clearInterval(timer));
+  return seen;
+}
+
+/** A second view of the same store, behind a gate. */
+export async function openGated(opened: Opened, url = inject('redisUrl')) {
+  const gate = await openGate(Number(new URL(url).port));
+  onTestFinished(gate.close);
+  const gated = await openView(opened.store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) });
+  return { gate, ...gated, registry: new RedisRegistry(opened.store, gated.view) };
+}
+
+/** As a replica over an external Redis has it: a young epoch is not believed at once. */
+export async function openCautious(store: Store, url: string) {
+  const config = { target: parseRedisUrl(url) };
+  const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 3_600_000 });
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
+  const source = { ...store, connection: await openReaderConnection(config, silent) };
+  const reader = new Reader(source, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: false, observer }, silent);
+  await reader.start();
+  onTestFinished(async () => {
+    view.end();
+    await reader.stop();
+  });
+  await until(() => view.loaded);
+  return { view, reader };
+}
+
+export async function openOwn(args: string[] = [], setup: StoreSetup = {}) {
+  const redis = await startRedis(args);
+  onTestFinished(redis.stop);
+  return { redis, ...(await openRegistry({ ...setup, redisUrl: redis.url })) };
+}
