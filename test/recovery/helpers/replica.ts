@@ -91,10 +91,11 @@ export async function expectSettled(raw: Redis, keys: Keys, replicas: Replica[],
     const stored = new Map([...records].map(([id, fields]) => [id, logRecord(decodeInstance(fields)).head] as const));
     const placed = [...records.values()].map(({ type, group, instanceId }) => `${type}:${group}:${instanceId}`).sort();
     expect([...leases.keys()].sort(), 'leases and records').toEqual(placed);
-    const head = await raw.hget(keys.epoch, 'head');
+    const [epoch, head] = await raw.hmget(keys.epoch, 'id', 'head');
     for (const { view } of replicas) {
       expect(view.staleMs, 'a fresh view').toBeUndefined();
-      expect(view.table.position.id, 'read to the head').toBe(head ?? '');
+      expect(view.table.position, 'read to the head').toEqual({ epoch, id: head ?? '' });
+      expect(view.pending.size, 'writes that nobody has read').toBe(0);
       expect([...contentOf(view)].sort(), 'the view and Redis').toEqual([...stored].sort());
     }
     const tags = new Set(replicas.map(({ view }) => view.answer(ALL).etag));
