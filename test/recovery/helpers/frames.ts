@@ -1,0 +1,33 @@
+import { onTestFinished } from 'vitest';
+import type { Registry } from '../../../src/registry/registry.js';
+import { FrameParser, type Frame } from '../../helpers/sse.js';
+
+/** What a watcher of everything is sent, as frames. */
+export async function watchFrames(registry: Registry, from?: string) {
+  const frames: Frame[] = [];
+  const parser = new FrameParser((frame) => frames.push(frame));
+  let [closed, gone] = [false, () => undefined as void];
+  const sink = {
+    write: (bytes: Buffer) => (parser.push(bytes.toString()), true),
+    onDrain: () => undefined,
+    get closed() {
+      return closed;
+    },
+    onClose: (tell: () => void) => void (gone = tell),
+    allowed: true,
+    end: () => undefined,
+    destroy: () => undefined,
+  };
+  await registry.watch({}, from, sink);
+  onTestFinished(() => {
+    closed = true;
+    gone();
+  });
+  return {
+    frames,
+    kinds: () => frames.map(({ event }) => event),
+    lastEventId: () => parser.lastEventId,
+    /** Whom a frame is about. */
+    about: (kind: string) => frames.filter(({ event }) => event === kind).map((frame) => frame.json<{ instance: { instanceId: string } }>().instance.instanceId),
+  };
+}
