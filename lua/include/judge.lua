@@ -2,8 +2,8 @@
 -- less left. Every pulse judges the lapses since the last, before a reader's watermark can pass them, so a member of a held
 -- group is never missing for a moment.
 local LATE_AT_LEAST = 5
-local LAPSES_AT_ONCE = 1000
-local MEMBERS_AT_ONCE = 5000 -- looked at in one call: the script blocks Redis while it runs
+local LAPSES_AT_ONCE = 500
+local MEMBERS_AT_ONCE = 1000 -- looked at in one call: the script blocks Redis while it runs
 -- A grace gives everybody a new end at once, so who did not come back lapses together: that is no surprise worth a hold.
 local TTLS_AFTER_GRACE = 3
 

@@ -9,7 +9,7 @@ import { openBare, type Bare } from './helpers/replica.js';
 
 const LONG_AGO = '2026-01-01T00:00:00.000Z';
 const instance = (fields: Partial<Instance> = {}): Instance =>
-  ({ ...complete(), cordoned: false, labels: {}, registeredAt: LONG_AGO, updatedAt: LONG_AGO, lastHeartbeat: LONG_AGO, expiresAt: LONG_AGO, ...fields }) as Instance;
+  ({ ...complete(), cordoned: false, labels: {}, registeredAt: LONG_AGO, updatedAt: LONG_AGO, lastHeartbeat: LONG_AGO, expiresAt: LONG_AGO, ...fields });
 
 /** A word on `a`, of an entry of this time. */
 const word = (of: number | string, mode: Word['mode'] = 'missing', fields: Partial<Instance> = {}): Word =>
