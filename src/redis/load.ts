@@ -46,7 +46,7 @@ export async function loadRegistry(source: Source, offlineMs: number): Promise<S
     records.forEach(({ fields, score }, i) => {
       if (score === undefined || !fields.type || !fields.group || `${fields.type}:${fields.group}:${fields.instanceId}` !== members[i]) return; // gone since, or spoilt: the sweep's to clear away
       const changed = parseRevision(fields.revision ?? '');
-      table.load(logRecord(decodeInstance(fields)), score, changed?.epoch === pulse.epoch ? changed.id : '');
+      table.load(logRecord(decodeInstance(fields)), score, changed?.epoch === pulse.epoch ? changed.id : '', changed?.id ?? '');
     });
   });
   for (const [home, hold] of await readHolds(source)) table.hold(home, hold);

@@ -7,6 +7,7 @@ import { idOf } from './keys.js';
 import { findPlaces, forEachLease, loadRegistry, type Source } from './load.js';
 import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import { msOfId } from '../registry/revision.js';
+import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { LoadReason, ReaderOptions } from './reader-options.js';
@@ -46,6 +47,8 @@ export class Reader {
   readonly #alarm: Alarm;
   readonly #tail: LogTail;
   readonly #recovery: Recovery;
+  /** The latest changes that were read, those too that Redis has lost since. */
+  #memory: Ring | undefined;
   #recoveringSince: number | undefined;
   #graceFromMs = 0;
   /** An entry of this time restored what Redis had lost: more may follow. */
@@ -110,6 +113,7 @@ export class Reader {
     this.#loadStartedAt = performance.now();
     const { places, pulse, ...loaded } = await loadRegistry(this.source, this.options.offlineMs);
     this.#loaded = loaded;
+    this.#memory = loaded.ring;
     this.#tail.places = places;
     this.#adopted = false;
     this.#beatsSureMs = pulse.nowMs;
@@ -126,6 +130,7 @@ export class Reader {
     for (const change of changes) {
       table.apply(change);
       ring.push(change);
+      if (this.#memory !== ring) this.#memory?.push(change);
       this.#recovery.read(change);
       if (change.kind === 'restored') this.#restoredAtMs = msOfId(change.id);
       this.options.observer.applied(change);
@@ -211,7 +216,7 @@ export class Reader {
     if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
     this.#recoveringSince ??= performance.now();
     this.log.warn('redis has lost what this replica knows: giving it back');
-    const found = await this.#recovery.begin(loaded, sameEpoch);
+    const found = await this.#recovery.begin(loaded, this.#memory as Ring, sameEpoch);
     if (!found) return this.#startOver('outdated');
     const { position, ring, holds } = found;
     loaded.table.rebase(position, holds);

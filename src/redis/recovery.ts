@@ -11,7 +11,7 @@ import type { Ring } from '../registry/ring.js';
 import type { Table } from '../registry/table.js';
 import type { Loaded } from '../registry/view.js';
 import { readHolds, type Source } from './load.js';
-import { decodeChange } from './log-entry.js';
+import { lastKnown } from './continuity.js';
 import { findMissing, instanceOf, restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
 
 /** How long the replicas are given to say how far each had read, before any of them writes. */
@@ -70,29 +70,31 @@ export class Recovery {
   }
 
   /**
-   * After a loss: where to go on reading, and with which ring. Undefined when this replica knows less than the others, or less
-   * than the log: then it has to read everything anew.
+   * After a loss: where to go on reading, and with which ring. `memory` is the latest changes that were read, lost or not. Undefined
+   * when this replica knows less than the others, or less than the log: then it has to read everything anew.
    */
-  async begin({ table, ring }: Loaded, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
+  async begin({ table, ring }: Loaded, memory: Ring, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
     const claim = await this.#claim(table, lostUnderKnownEpoch);
     if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) return undefined;
-    const lost = await this.#firstLost(ring);
-    if (lost === undefined) return undefined;
-    const position = { epoch: claim.epoch, id: ring.at(lost - 1)?.id ?? '' };
+    const common = await lastKnown(this.source, memory);
+    if (common === undefined) return undefined;
     const members = [...table.members.values()];
-    const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
-    const tail = ring.since(lost);
-    const since = position.id === '' ? claim.freshestMs - RECENT_MS : 0;
+    const [lost, kept] = [members.filter(({ of }) => compareIds(of, common) > 0), members.filter(({ of }) => compareIds(of, common) <= 0)];
+    const tail = memory.behind(common);
     const unsaid = [...this.#words.values()]; // of another loss just before
-    this.#start([...wordsOnMissing(members, missing), ...unsaid, ...wordsOnTail(table, tail, since), ...wordsOnPending(this.pending, table, tail)]);
-    return { position, ring: ring.upTo(lost, claim.epoch), holds: await readHolds(this.source) };
+    this.#start([
+      ...(await this.#wordsOnMissing(kept)),
+      ...lost.map((member) => wordOf(member, 'over')),
+      ...unsaid,
+      ...wordsOnDepartures(table, tail, common === '' ? claim.freshestMs - RECENT_MS : 0),
+      ...wordsOnPending(this.pending, table, tail),
+    ]);
+    return { position: { epoch: claim.epoch, id: common }, ring: ring.upTo(common, claim.epoch), holds: await readHolds(this.source) };
   }
 
   /** After an outage that broke nothing: records may have gone all the same, so what is missing is given back. */
   async check(table: Table) {
-    const members = [...table.members.values()];
-    const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
-    this.#start([...wordsOnMissing(members, missing)]);
+    this.#start(await this.#wordsOnMissing([...table.members.values()]));
   }
 
   /**
@@ -143,21 +145,9 @@ export class Recovery {
     }
   }
 
-  /** Number of the first change in the ring that the log does not have; undefined when the log no longer goes back that far. */
-  async #firstLost(ring: Ring): Promise<number | undefined> {
-    const { connection, keys } = this.source;
-    const [first] = await connection.xrange(keys.events, '-', '+', 'COUNT', 1);
-    const trimmed = first !== undefined && decodeChange(first, '')?.prev !== '';
-    let [low, high] = [ring.first, ring.next];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const { id } = ring.at(middle) as Change;
-      const isThere = (trimmed && compareIds(id, first[0]) < 0) || (await connection.xrange(keys.events, id, id)).length > 0;
-      if (isThere) low = middle + 1;
-      else high = middle;
-    }
-    const common = ring.at(low - 1);
-    return trimmed && (common === undefined || compareIds(common.id, first[0]) < 0) ? undefined : low;
+  async #wordsOnMissing(members: Member[]): Promise<Word[]> {
+    const missing = await findMissing(this.source, members.map(({ record }) => record.instanceId));
+    return members.filter(({ record }) => missing.has(record.instanceId)).map((member) => wordOf(member, 'missing'));
   }
 }
 
@@ -166,18 +156,10 @@ function decodeClaim(reply: unknown): Claim {
   return { epoch, atMs: Number(atMs), freshestMs: Number(freshestMs), nowMs: Number(nowMs) };
 }
 
-const wordsOnMissing = (members: Member[], missing: ReadonlySet<string>): Word[] =>
-  members.filter(({ record }) => missing.has(record.instanceId)).map((member) => wordOf(member, 'missing'));
-
-/** The changes that the log has lost, each instance as it is after all of them. */
-function wordsOnTail({ members }: Table, tail: Change[], removedSinceMs: number): Word[] {
-  const last = new Map(tail.filter(({ hold }) => !hold).map((change) => [change.record.instanceId, change]));
-  return [...last].flatMap(([instanceId, change]): Word[] => {
-    const member = members.get(instanceId);
-    if (member) return [wordOf(member, 'over')];
-    if (!isDeparture(change) || msOfId(change.id) < removedSinceMs) return [];
-    return [{ instanceId, of: change.of ?? change.id, mode: 'remove', instance: () => departed(change) }];
-  });
+/** Departures that the log has lost, of those who did not come back. */
+function wordsOnDepartures({ members }: Table, tail: Change[], sinceMs: number): Word[] {
+  const left = tail.filter((change) => isDeparture(change) && msOfId(change.id) >= sinceMs && !members.has(change.record.instanceId));
+  return left.map((change) => ({ instanceId: change.record.instanceId, of: change.of ?? change.id, mode: 'remove', instance: () => departed(change) }));
 }
 
 const departed = ({ record }: Change) => JSON.parse(instanceJson(record, record)) as Instance;

@@ -28,11 +28,22 @@ export class Ring {
     return number >= this.first && number < this.#next ? this.#changes[number % this.capacity] : undefined;
   }
 
-  /** The changes before this number, as the beginning of another ring: as changes of the epoch in which the log goes on. */
-  upTo(number: number, epoch: string): Ring {
+  /** The changes up to the one with this id, as the beginning of another ring: as changes of the epoch in which the log goes on. */
+  upTo(id: string, epoch: string): Ring {
     const ring = new Ring(this.capacity);
-    for (let at = this.first; at < number; at++) ring.push({ ...(this.at(at) as Change), epoch, frame: undefined });
+    for (let at = this.first; at <= this.#numberOf(id); at++) ring.push({ ...(this.at(at) as Change), epoch, frame: undefined });
     return ring;
+  }
+
+  /** The changes behind the one with this id; all, when it is older than they are, or none. */
+  behind(id: string): Change[] {
+    return this.since(Math.max(this.first, this.#numberOf(id) + 1));
+  }
+
+  /** The latest with this id, whatever the order of ids; -1 when it is not here. */
+  #numberOf(id: string): number {
+    for (let at = this.#next - 1; at >= this.first; at--) if (this.at(at)?.id === id) return at;
+    return -1;
   }
 
   since(number: number): Change[] {

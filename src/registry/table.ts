@@ -41,9 +41,9 @@ export class Table {
     this.departed = new Departed(offlineMs);
   }
 
-  /** A record as the store holds it while the table is being loaded. `changedBy` is the id of its last change. */
-  load(record: LogRecord, scoreMs: number, changedBy: string) {
-    this.#put(record, scoreMs, changedBy);
+  /** A record as the store holds it while the table is being loaded. `changedBy` is the id of its last change in this epoch, `of` in any. */
+  load(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {
+    this.#put(record, scoreMs, changedBy, of);
   }
 
   /** The next entry of the log. What a load has read already, in the same or a later state, only moves the position on. */
