@@ -19,9 +19,10 @@ export interface ClusterSetup {
 
 interface Node extends TestRedis {
   raw: Redis;
+  bus: number;
 }
 
-async function startNode(nodeTimeoutMs: number): Promise<Node & { bus: number }> {
+async function startNode(nodeTimeoutMs: number): Promise<Node> {
   const bus = await freePort();
   const redis = await startRedis([
     '--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-announce-ip', '127.0.0.1',
