@@ -10,6 +10,7 @@ const TTL_SECONDS = 120;
 const BEATING_TTL_SECONDS = 6;
 const STEP_MS = 20;
 const RETRY_MS = 150;
+const HISTORY = 8;
 /** At each step an id is left for good as it stands, and a new one takes its place: so what a failover lost is not written over. */
 const RETIRE = 0.15;
 
@@ -21,11 +22,18 @@ export class Life {
   said: string | undefined;
   lives = 0;
   busy = false;
+  /** Its latest requests, each with its answer and who gave it, to be read when something is wrong. */
+  readonly history: string[] = [];
 
   constructor(
     readonly id: string,
     readonly ttlSeconds: number,
   ) {}
+
+  tell(line: string) {
+    this.history.push(`${new Date().toISOString().slice(14, 23)} ${line}`);
+    if (this.history.length > HISTORY) this.history.shift();
+  }
 
   get group() {
     return GROUPS[Number(this.id.slice(this.id.lastIndexOf('-') + 1)) % GROUPS.length] as string;
@@ -55,12 +63,14 @@ class Owner {
   constructor(readonly urls: string[]) {}
 
   /** The first answer that is not "not now"; `again` when an earlier one may have been carried out. */
-  async ask(method: string, path: string, body?: unknown): Promise<Reply & { again: boolean }> {
+  async ask(life: Life, method: string, path: string, body?: unknown): Promise<Reply & { again: boolean }> {
     for (let again = false; ; again = true) {
       const sentAt = performance.now();
-      const url = this.urls[this.#turn++ % this.urls.length] as string;
+      const at = this.#turn++ % this.urls.length;
+      const url = this.urls[at] as string;
       const reply = await send(this.agent, `${url}/sd/v1${path}`, method, body === undefined ? undefined : JSON.stringify(body)).catch(() => undefined);
       this.ledger.slowestMs = Math.max(this.ledger.slowestMs, performance.now() - sentAt);
+      life.tell(`${method} ${body === undefined ? path : JSON.stringify(body)} at ${at}: ${reply?.status ?? 'no answer'}`);
       if (reply && reply.status !== 503) {
         if (reply.status < 300) this.ledger.acked.push(performance.now());
         return { ...reply, again };
@@ -72,7 +82,7 @@ class Owner {
 
   async register(life: Life) {
     const incarnation = `${life.id}-life-${++life.lives}`;
-    const { status, body } = await this.ask('POST', '/instances', {
+    const { status, body } = await this.ask(life, 'POST', '/instances', {
       instanceId: life.id, incarnation, type: 'game', group: life.group, hostname: 'game.example.com', ttlSeconds: life.ttlSeconds, customState: incarnation,
     });
     if (status >= 300) return void this.#odd('register', life, status, body);
@@ -83,26 +93,26 @@ class Owner {
   async patch(life: Life, text: string) {
     const beat = Math.random() < 0.6;
     const { status, body } = beat
-      ? await this.ask('POST', `/instances/${life.id}/heartbeat`, { incarnation: life.incarnation, customState: text })
-      : await this.ask('PATCH', `/instances/${life.id}`, { customState: text });
+      ? await this.ask(life, 'POST', `/instances/${life.id}/heartbeat`, { incarnation: life.incarnation, customState: text })
+      : await this.ask(life, 'PATCH', `/instances/${life.id}`, { customState: text });
     if (status === 200) life.said = text;
     else this.#denied(beat ? 'heartbeat' : 'patch', life, status, body);
   }
 
   async beat(life: Life) {
     if (life.incarnation === undefined) return this.register(life);
-    const { status, body } = await this.ask('POST', `/instances/${life.id}/heartbeat`, { incarnation: life.incarnation });
+    const { status, body } = await this.ask(life, 'POST', `/instances/${life.id}/heartbeat`, { incarnation: life.incarnation });
     if (status !== 200) this.#denied('heartbeat', life, status, body);
   }
 
   async remove(life: Life) {
-    const { status, body, again } = await this.ask('DELETE', `/instances/${life.id}?incarnation=${life.incarnation}`);
+    const { status, body, again } = await this.ask(life, 'DELETE', `/instances/${life.id}?incarnation=${life.incarnation}`);
     if (status === 204 || (status === 404 && again)) life.incarnation = life.said = undefined;
     else this.#denied('remove', life, status, body);
   }
 
   #denied(what: string, life: Life, status: number, body: string) {
-    const line = `${new Date().toISOString()} ${what} ${life.id} ${life.incarnation}: ${status}`;
+    const line = `${what} ${life.id} ${life.incarnation}: ${status}, after ${life.history.join('; ')}`;
     if (status === 404) this.ledger.missing.push(line);
     else if (status === 409) this.ledger.fenced.push(line);
     else return this.#odd(what, life, status, body);
@@ -202,12 +212,12 @@ export function longestGap({ acked }: Ledger, from: number): number {
  */
 export function expectKept({ lives, missing, fenced, odd }: Ledger, there: ReadonlyMap<string, Watched>) {
   const wrong = { missing: [] as string[], replaced: [] as string[], undone: [] as string[], revived: [] as string[] };
-  for (const { id, incarnation, said } of lives) {
+  for (const { id, incarnation, said, history } of lives) {
     const found = there.get(id);
     if (incarnation === undefined) {
       if (found) wrong.revived.push(id);
-    } else if (!found) wrong.missing.push(`${id} ${incarnation}`);
-    else if (found.incarnation !== incarnation) wrong.replaced.push(`${id} ${incarnation}, but ${String(found.incarnation)} is there`);
+    } else if (!found) wrong.missing.push(`${id} ${incarnation}, after ${history.join('; ')}`);
+    else if (found.incarnation !== incarnation) wrong.replaced.push(`${id} ${incarnation}, but ${String(found.incarnation)} is there, after ${history.join('; ')}`);
     else if (found.customState !== said) wrong.undone.push(`${id} ${said}, but ${String(found.customState)} is there`);
   }
   expect({ missing: wrong.missing, unknown: missing, replaced: wrong.replaced, fenced, odd }).toEqual({ missing: [], unknown: [], replaced: [], fenced: [], odd: [] });
