@@ -70,8 +70,9 @@ class Owner {
       const url = this.urls[at] as string;
       const reply = await send(this.agent, `${url}/sd/v1${path}`, method, body === undefined ? undefined : JSON.stringify(body)).catch(() => undefined);
       this.ledger.slowestMs = Math.max(this.ledger.slowestMs, performance.now() - sentAt);
-      life.tell(`${method} ${body === undefined ? path : JSON.stringify(body)} at ${at}: ${reply?.status ?? 'no answer'}`);
-      if (reply && reply.status !== 503) {
+      const definite = reply !== undefined && reply.status !== 503;
+      if (definite || !again) life.tell(`${method} ${body === undefined ? path : JSON.stringify(body)} at ${at}: ${reply?.status ?? 'no answer'}`);
+      if (definite) {
         if (reply.status < 300) this.ledger.acked.push(performance.now());
         return { ...reply, again };
       }
