@@ -44,16 +44,35 @@ export class RedisRegistry implements Registry {
   }
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
-    const results = await this.#beat(beats);
+    const guarded = beats.map((beat) => this.#guarded(beat));
+    const results = await this.#beat(guarded);
     const lost = new Map<Beat, string>();
     results.forEach(({ status }, i) => {
-      const beat = beats[i] as Beat;
-      const incarnation = status === 404 ? this.view.incarnationOf(beat.instanceId) : undefined;
-      if (incarnation !== undefined) lost.set(beat, incarnation);
+      const incarnation = this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation);
+      if (incarnation !== undefined) lost.set(beats[i] as Beat, incarnation);
     });
     if (lost.size === 0) return results;
     const again = await this.#beatAgain(lost);
     return results.map((result, i) => again.get(beats[i] as Beat) ?? result);
+  }
+
+  /**
+   * A change that names no incarnation is meant for the one that this replica knows. After a failover the store may know an older
+   * one; changing that would count as a later word than the registration that was lost.
+   */
+  #guarded(beat: Beat): Beat {
+    if (beat.incarnation !== undefined || !isPatch(beat)) return beat;
+    const incarnation = this.view.incarnationOf(beat.instanceId);
+    return incarnation === undefined ? beat : { ...beat, incarnation };
+  }
+
+  /**
+   * The store does not know the instance and the view does; or it knows another process of it. After a failover both may be what
+   * it knew before, and an owner that is fenced never comes back: so the view is asked first.
+   */
+  #doubted(status: number, id: string, incarnation: string | undefined): string | undefined {
+    if (status === 404) return this.view.incarnationOf(id);
+    return status === 409 ? incarnation : undefined;
   }
 
   async #beat(beats: Beat[]): Promise<BeatResult[]> {
@@ -61,8 +80,7 @@ export class RedisRegistry implements Registry {
     const replies = beats.length === 1 && only ? [await this.store.turns.join('heartbeat', encodeBeat(only))] : await this.store.turns.beats(beats.map(encodeBeat));
     return replies.map((reply, i) => {
       const [beat, result] = [beats[i] as Beat, beatResult(reply)];
-      const patches = beat.status !== undefined || beat.customState !== undefined || beat.labels !== undefined;
-      if (result.status === 200 && patches) this.view.acknowledged(beat.instanceId, result.revision, patched(beat, result.revision));
+      if (result.status === 200 && isPatch(beat)) this.view.acknowledged(beat.instanceId, result.revision, patched(beat, result.revision));
       return result;
     });
   }
@@ -71,9 +89,13 @@ export class RedisRegistry implements Registry {
   async #beatAgain(lost: Map<Beat, string>): Promise<Map<Beat, BeatResult>> {
     try {
       const back = await this.#giveBack([...lost].map(([{ instanceId }, incarnation]) => [instanceId, incarnation]));
-      const beats = [...lost.keys()].filter(({ instanceId }) => back.has(instanceId));
+      const beats = [...lost].filter(([{ instanceId, incarnation }, asked]) => back.has(instanceId) || incarnation !== asked).map(([beat]) => beat);
       const results = beats.length > 0 ? await this.#beat(beats) : [];
-      return new Map(results.map((result, i) => [beats[i] as Beat, result]));
+      const answers = new Map(results.map((result, i) => [beats[i] as Beat, result]));
+      // Who owns an id is not said before every replica has given back what only it knows.
+      const unsure: BeatResult = { status: 503, code: 'store_unavailable', detail: 'a failover is being mended' };
+      if (this.view.reuniting) for (const beat of lost.keys()) if ((answers.get(beat)?.status ?? 409) === 409) answers.set(beat, unsure);
+      return answers;
     } catch (error) {
       const away: BeatResult = { status: 503, code: 'store_unavailable', detail: (error as Error).message };
       return new Map([...lost.keys()].map((beat) => [beat, away]));
@@ -103,19 +125,25 @@ export class RedisRegistry implements Registry {
     return write && wordOnPending(write, undefined); // everything is read, and this is not among it
   }
 
-  /** Runs a verb on one instance, and again when the store has to be given the instance back first. */
-  async #insist(id: string, run: () => Promise<unknown>): Promise<unknown> {
-    const reply = await run();
-    const incarnation = (reply as [number])[0] === 404 ? this.view.incarnationOf(id) : undefined;
+  /**
+   * Runs a verb on one instance, as the incarnation that this replica knows if the caller names none; and again, as the caller
+   * has it, when the store has to be given the instance back first.
+   */
+  async #insist(id: string, given: string | undefined, run: (incarnation: string) => Promise<unknown>): Promise<unknown> {
+    const guard = given ?? this.view.incarnationOf(id);
+    const reply = await run(guard ?? '');
+    const incarnation = this.#doubted((reply as [number])[0], id, guard);
     if (incarnation === undefined) return reply;
     const back = await this.#giveBack([[id, incarnation]]);
-    return back.has(id) ? run() : reply;
+    const answer = back.has(id) || given === undefined ? await run(given ?? '') : reply;
+    if ((answer as [number])[0] === 409 && this.view.reuniting) throw storeUnavailable(new Error('a failover is being mended'));
+    return answer;
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found> {
     const cordoned = patch.cordoned === undefined ? '' : patch.cordoned ? '1' : '0';
     const args = [id, home ? homeKey(home) : '', caller.name, ...encodePatch(patch), cordoned];
-    const [code, result] = (await this.#insist(id, () => this.store.turns.run('patch', args))) as [number, string[] | string];
+    const [code, result] = (await this.#insist(id, undefined, (incarnation) => this.store.turns.run('patch', [...args, incarnation]))) as [number, string[] | string];
     if (code === 404) throw notFound(id);
     if (code === 400) throw tooManyLabels();
     const { instance, revision } = found(result as string[]);
@@ -124,8 +152,8 @@ export class RedisRegistry implements Registry {
   }
 
   async remove(id: string, guard: RemoveGuard, caller: Caller): Promise<string> {
-    const args = [id, guard.type ?? '', guard.group ?? '', guard.incarnation ?? '', caller.name];
-    const [code, revision] = (await this.#insist(id, () => this.store.turns.run('remove', args))) as [number, string];
+    const run = (incarnation: string) => this.store.turns.run('remove', [id, guard.type ?? '', guard.group ?? '', incarnation, caller.name]);
+    const [code, revision] = (await this.#insist(id, guard.incarnation, run)) as [number, string];
     if (code === 404) throw notFound(id);
     if (code === 409) throw stale(id);
     this.view.acknowledged(id, revision, () => undefined);
@@ -224,3 +252,5 @@ function found(flat: string[]): Found {
   const fields = pairs(flat);
   return { instance: decodeInstance(fields), revision: fields.revision ?? '' };
 }
+
+const isPatch = ({ status, customState, labels }: Beat) => status !== undefined || customState !== undefined || labels !== undefined;

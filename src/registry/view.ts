@@ -19,6 +19,8 @@ import type { WatchHub } from './watch-hub.js';
 
 /** Without a new watermark for this long the view is stale: answers go on, and say so. */
 const STALE_AFTER_MS = 1000;
+/** Longer than replicas need to claim and to give back. */
+const REUNITING_MS = 3000;
 /** After having been stale, until heartbeats come as usual. */
 const SETTLING_MS = 10_000;
 
@@ -50,6 +52,7 @@ export class View {
   #loaded: (Loaded & { answers: Answers }) | undefined;
   #freshAt = -Infinity;
   #settledAt = -Infinity;
+  #rebasedAt = -Infinity;
 
   constructor({ hub, maxStaleMs }: ViewOptions) {
     this.hub = hub;
@@ -124,6 +127,7 @@ export class View {
   /** The reader has loaded a table: from now on this is the view. */
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
+    if (restarted) this.#rebasedAt = performance.now();
     this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
     this.pending.readUpTo(loaded.table.position.id);
     loaded.table.changedHomes.clear();
@@ -134,6 +138,7 @@ export class View {
 
   /** The log is another and the content is the same: nobody is told anything before the log has been read to its end. */
   rebase(loaded: Loaded) {
+    this.#rebasedAt = performance.now();
     this.#loaded = { ...loaded, answers: (this.#loaded as { answers: Answers }).answers };
   }
 
@@ -155,7 +160,12 @@ export class View {
   /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
   incarnationOf(id: string): string | undefined {
     const member = this.#loaded?.table.members.get(id);
-    return member ? incarnationOf(member.record) : this.pending.get(id)?.effect(undefined)?.incarnation;
+    return this.pending.get(id)?.effect(undefined)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
+  }
+
+  /** The log became another a moment ago: other replicas may still be giving back what only they know. */
+  get reuniting(): boolean {
+    return performance.now() - this.#rebasedAt < REUNITING_MS;
   }
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
