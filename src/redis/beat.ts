@@ -37,3 +37,6 @@ export function beatResult(reply: unknown): BeatResult {
       return { status: 503, code: 'store_unavailable', detail: said };
   }
 }
+
+/** It changes more than rides the beats. */
+export const isPatch = ({ status, customState, labels }: Beat) => status !== undefined || customState !== undefined || labels !== undefined;

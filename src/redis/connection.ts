@@ -72,10 +72,17 @@ export function createConnection(role: Role, config: ConnectionConfig, log: Logg
 
 function open(target: RedisTarget, options: Options): Connection {
   if (target.kind === 'cluster') {
-    const { enableOfflineQueue, retryStrategy, lazyConnect, ...redisOptions } = options;
+    const { enableOfflineQueue: _, retryStrategy, lazyConnect, ...redisOptions } = options;
     return new Cluster(target.nodes, {
-      redisOptions,
-      enableOfflineQueue: enableOfflineQueue ?? true,
+      // As long as a command is waited for: one that nobody waits for any more must not be sent when a node is reached at last.
+      redisOptions: { ...redisOptions, ...(options.commandTimeout && { connectTimeout: Math.min(CONNECT_TIMEOUT_MS, options.commandTimeout) }) },
+      // Without this queue ioredis 6.0.0 may refuse some commands of a pipeline and hold others for sent while the slot has no
+      // node: from then on every reply on that connection is given to the command after its own.
+      enableOfflineQueue: true,
+      // Six tries at most: 0.6 s.
+      maxRedirections: 6,
+      retryDelayOnFailover: 100,
+      retryDelayOnClusterDown: 100,
       lazyConnect: lazyConnect ?? true,
       clusterRetryStrategy: (attempt) => retryStrategy?.(attempt) ?? null,
       ...(target.tls && { dnsLookup: (address, callback) => callback(null, address) }),

@@ -12,7 +12,7 @@ import type { Scope } from '../registry/scope.js';
 import type { View } from '../registry/view.js';
 import type { Sink } from '../registry/watch-frames.js';
 import { beginWatch } from '../registry/watch-start.js';
-import { beatResult, encodeBeat } from './beat.js';
+import { beatResult, encodeBeat, isPatch } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
 import { takePulse, type Pulse } from './pulse.js';
@@ -22,6 +22,7 @@ import type { Store } from './store.js';
 
 /** How long a read waits for the view to come as far as it asks for. */
 const CATCH_UP_MS = 1000;
+const MENDING = 'a failover is being mended';
 
 /** The registry over Redis: the server's own, and the client's Redis-direct mode. */
 export class RedisRegistry implements Registry {
@@ -63,7 +64,7 @@ export class RedisRegistry implements Registry {
   #guarded(beat: Beat): Beat {
     if (beat.incarnation !== undefined || !isPatch(beat)) return beat;
     const incarnation = this.view.incarnationOf(beat.instanceId);
-    return incarnation === undefined ? beat : { ...beat, incarnation };
+    return { ...beat, ...(incarnation !== undefined && { incarnation }) };
   }
 
   /**
@@ -93,7 +94,7 @@ export class RedisRegistry implements Registry {
       const results = beats.length > 0 ? await this.#beat(beats) : [];
       const answers = new Map(results.map((result, i) => [beats[i] as Beat, result]));
       // Who owns an id is not said before every replica has given back what only it knows.
-      const unsure: BeatResult = { status: 503, code: 'store_unavailable', detail: 'a failover is being mended' };
+      const unsure: BeatResult = { status: 503, code: 'store_unavailable', detail: MENDING };
       if (this.view.reuniting) for (const beat of lost.keys()) if ((answers.get(beat)?.status ?? 409) === 409) answers.set(beat, unsure);
       return answers;
     } catch (error) {
@@ -134,9 +135,9 @@ export class RedisRegistry implements Registry {
     const reply = await run(guard ?? '');
     const incarnation = this.#doubted((reply as [number])[0], id, guard);
     if (incarnation === undefined) return reply;
-    const back = await this.#giveBack([[id, incarnation]]);
-    const answer = back.has(id) || given === undefined ? await run(given ?? '') : reply;
-    if ((answer as [number])[0] === 409 && this.view.reuniting) throw storeUnavailable(new Error('a failover is being mended'));
+    const isBack = (await this.#giveBack([[id, incarnation]])).has(id);
+    const answer = isBack || given === undefined ? await run(given ?? '') : reply;
+    if ((answer as [number])[0] === 409 && this.view.reuniting) throw storeUnavailable(new Error(MENDING));
     return answer;
   }
 
@@ -252,5 +253,3 @@ function found(flat: string[]): Found {
   const fields = pairs(flat);
   return { instance: decodeInstance(fields), revision: fields.revision ?? '' };
 }
-
-const isPatch = ({ status, customState, labels }: Beat) => status !== undefined || customState !== undefined || labels !== undefined;

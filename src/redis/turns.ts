@@ -128,6 +128,7 @@ export class Turns {
   /** One MULTI/EXEC; an outcome per call whatever happens, the same error for all when the transaction as a whole failed. */
   async #execute(calls: Call[], how: 'sha' | 'loading', batch = this.connection.multi()): Promise<Outcome[]> {
     try {
+      if (this.connection.status !== 'ready') throw new Error('not connected to Redis'); // a Cluster would queue it for later
       const sources = how === 'loading' ? this.scripts.writing : [];
       for (const source of sources) batch.script('LOAD', source);
       for (const { verb, args } of calls) batch.evalsha(...this.scripts.command(verb, args, 'sha'));
@@ -135,15 +136,19 @@ export class Turns {
       if (outcomes?.length === calls.length) return outcomes;
       throw new Error(`EXEC answered ${outcomes === null ? 'nil' : `${outcomes.length} replies for ${calls.length} calls`}`);
     } catch (error) {
-      if (isRefusedQueueing(error)) return this.#execute(calls, how, this.connection.pipeline());
-      return calls.map(() => [error as Error, null]);
+      const refused = refusedQueueing(error);
+      if (refused?.message.startsWith('OOM')) return this.#execute(calls, how, this.connection.pipeline());
+      return calls.map(() => [refused ?? (error as Error), null]);
     }
   }
 }
 
 /**
- * Redis refused to queue a call and ran none. A full Redis refuses every call of a MULTI, those too that may run when it
- * is full (heartbeats, removals: flags=allow-oom), so they go out again one by one: each is atomic by itself.
+ * Why Redis refused to queue a call, and so ran none. A full Redis refuses every call of a MULTI, those too that may run when it
+ * is full (heartbeats, removals: flags=allow-oom), so they go out again one by one: each is atomic by itself. Any other reason
+ * holds for each of them.
  */
-const isRefusedQueueing = (error: unknown) => error instanceof Error && error.message.startsWith('EXECABORT');
-
+function refusedQueueing(error: unknown): Error | undefined {
+  if (!(error instanceof Error) || !error.message.startsWith('EXECABORT')) return undefined;
+  return (error as { previousErrors?: Error[] }).previousErrors?.find((one) => !one.message.startsWith('EXECABORT')) ?? error;
+}

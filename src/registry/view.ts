@@ -127,7 +127,6 @@ export class View {
   /** The reader has loaded a table: from now on this is the view. */
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
-    if (restarted) this.#rebasedAt = performance.now();
     this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
     this.pending.readUpTo(loaded.table.position.id);
     loaded.table.changedHomes.clear();
