@@ -48,7 +48,10 @@ local function write_changes(id, record, changes, cause, about)
   record.revision = append('updated', cause, about, flatten(record))
   changes.revision = record.revision
   for _, key in ipairs({ RECORD .. id, FACE .. id }) do
-    if redis.call('EXISTS', key) == 1 then
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'hash' then
+      redis.call('DEL', key) -- lapsed, or spoilt by hand: the next heartbeat writes it anew
+    else
       for field, value in pairs(changes) do
         if value ~= '' then redis.call('HSET', key, field, value) else redis.call('HDEL', key, field) end
       end

@@ -20,7 +20,7 @@ export interface ConnectionConfig {
 const COMMAND_TIMEOUT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 2000;
 /** Longer than the pulse's interval several times over: a socket this silent is half-open. */
-const SILENT_SOCKET_MS = 5000;
+const SILENT_SOCKET_MS = 3000;
 const MAX_RETRY_DELAY_MS = 300;
 
 const retryDelay = (attempt: number) => Math.min(50 * attempt, MAX_RETRY_DELAY_MS - 50) + Math.random() * 50;
@@ -41,6 +41,8 @@ function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: retryDelay,
+    // A primary that became a replica under us, behind a name or a proxy that has moved on: come again, nothing is sent twice.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
     ...(target.username && { username: target.username }),
     ...(target.password && { password: target.password }),
     ...(target.tls && { tls: tlsCa ? { ca: tlsCa } : {} }),

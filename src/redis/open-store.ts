@@ -49,6 +49,7 @@ async function opened(connection: Connection, { target }: ConnectionConfig, chec
 }
 
 const FATAL = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
+const CERTIFICATE = /certificate|altnames/;
 
 /** Waits for the first `ready`; a refused password ends the wait at once. */
 function ready(connection: Connection): Promise<void> {
@@ -64,7 +65,7 @@ function ready(connection: Connection): Promise<void> {
     const onError = (error: Error & { lastNodeError?: Error }) => {
       const cause = error.lastNodeError ?? error;
       if (cause.message !== 'Connection is closed.') lastError = cause; // that one only follows the reason
-      if (FATAL.test(lastError.message)) finish(() => reject(lastError));
+      if (FATAL.test(lastError.message) || CERTIFICATE.test(lastError.message)) finish(() => reject(lastError));
     };
     connection.on('error', onError).on('ready', onReady);
     connection.connect().catch(() => undefined); // its errors come as events, and say more
@@ -88,5 +89,6 @@ export function explain(error: Error, where: string): string {
   if (said.startsWith('TOO OLD')) return `Redis at ${where} is version ${said.slice(8)}: Rollcall needs Redis 7.0 or newer, or Valkey`;
   if (FATAL.test(said) && !said.startsWith('NOPERM')) return `Redis at ${where} refused the login (${said}): correct the user and password in REDIS_URL`;
   if (said.startsWith('NOPERM')) return `Redis at ${where} lacks rights for this user (${said}): see docs/operating.md for the ACL line`;
+  if (CERTIFICATE.test(said)) return `Redis at ${where} shows a certificate that is not trusted (${said}): name its CA in REDIS_TLS_CA`;
   return `cannot reach Redis at ${where} (${said}): start it, or correct REDIS_URL`;
 }

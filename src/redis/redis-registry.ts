@@ -5,7 +5,6 @@ import type { GroupCount } from '../registry/group.js';
 import { homeKey, type Home } from '../registry/home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../registry/queries.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Found, History, Registered, Registry, RemoveGuard } from '../registry/registry.js';
-import { incarnationOf } from '../registry/record.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { parseRevision, type Position } from '../registry/revision.js';
 import type { Scope } from '../registry/scope.js';
@@ -16,7 +15,7 @@ import { beatResult, encodeBeat, isPatch } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
 import { takePulse, type Pulse } from './pulse.js';
-import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
+import { giveBack } from './give-back.js';
 import { storeUnavailable } from './store-error.js';
 import type { Store } from './store.js';
 
@@ -89,7 +88,8 @@ export class RedisRegistry implements Registry {
   /** Beats of instances that the store does not know and the view does. It is not their fault if that takes too long. */
   async #beatAgain(lost: Map<Beat, string>): Promise<Map<Beat, BeatResult>> {
     try {
-      const back = await this.#giveBack([...lost].map(([{ instanceId }, incarnation]) => [instanceId, incarnation]));
+      await this.#catchUp({ strong: true });
+      const back = await giveBack(this.store, this.view, [...lost].map(([{ instanceId }, incarnation]) => ({ instanceId, incarnation, lapsedToo: true })));
       const beats = [...lost].filter(([{ instanceId, incarnation }, asked]) => back.has(instanceId) || incarnation !== asked).map(([beat]) => beat);
       const results = beats.length > 0 ? await this.#beat(beats) : [];
       const answers = new Map(results.map((result, i) => [beats[i] as Beat, result]));
@@ -104,29 +104,6 @@ export class RedisRegistry implements Registry {
   }
 
   /**
-   * The store does not know instances that the view does: either the view has not read yet that they left, or the store has
-   * lost them. So the view reads everything first, and gives back those that are still in it, as the same incarnation.
-   * Resolves to their ids. @throws {RegistryError} store_unavailable when that takes longer than a second
-   */
-  async #giveBack(ids: [id: string, incarnation: string][]): Promise<Set<string>> {
-    await this.#catchUp({ strong: true });
-    const { table } = this.view;
-    const words = ids.flatMap(([id, incarnation]) => this.#wordOn(id, incarnation) ?? []);
-    for (let from = 0; from < words.length; from += WORDS_PER_CALL) {
-      await restore(this.store, table.position, words.slice(from, from + WORDS_PER_CALL)).catch((error: unknown) => {
-        throw storeUnavailable(error);
-      });
-    }
-    return new Set(words.map(({ instanceId }) => instanceId));
-  }
-
-  #wordOn(id: string, incarnation: string): Word | undefined {
-    const [member, write] = [this.view.table.members.get(id), this.view.pending.get(id)];
-    if (member) return incarnationOf(member.record) === incarnation ? wordOf(member, 'missing') : undefined;
-    return write && wordOnPending(write, undefined); // everything is read, and this is not among it
-  }
-
-  /**
    * Runs a verb on one instance, as the incarnation that this replica knows if the caller names none; and again, as the caller
    * has it, when the store has to be given the instance back first.
    */
@@ -135,8 +112,9 @@ export class RedisRegistry implements Registry {
     const reply = await run(guard ?? '');
     const incarnation = this.#doubted((reply as [number])[0], id, guard);
     if (incarnation === undefined) return reply;
-    const isBack = (await this.#giveBack([[id, incarnation]])).has(id);
-    const answer = isBack || given === undefined ? await run(given ?? '') : reply;
+    await this.#catchUp({ strong: true });
+    const back = await giveBack(this.store, this.view, [{ instanceId: id, incarnation, lapsedToo: false }]);
+    const answer = back.has(id) || given === undefined ? await run(given ?? '') : reply;
     if ((answer as [number])[0] === 409 && this.view.reuniting) throw storeUnavailable(new Error(MENDING));
     return answer;
   }
