@@ -3,7 +3,7 @@
 -- its face written back; an unknown id is never created.
 -- ARGV[3..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
 --   h home '<type>:<group>', p performance JSON, s status, c customState ('=text' or '-' to clear), l labels patch JSON
--- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404 } | { 409 } | { 400, part } | { 503, error }
+-- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404, epoch } | { 409 } | { 400, part } | { 503, error }
 -- Events updated, for beats whose patch changes something; one entry in the beats for all that were renewed
 -- @include keys
 -- @include clock
@@ -29,7 +29,7 @@ local function beat(id, part)
     local got = redis.pcall('HMGET', RECORD .. id, 'type', 'group', 'incarnation', 'ttlSeconds', 'revision')
     record = { type = got[1], group = got[2], incarnation = got[3], ttlSeconds = got[4], revision = got[5] }
   end
-  if not (record.type and record.group) or (part.h and part.h ~= home_of(record)) then return { 404 } end
+  if not (record.type and record.group) or (part.h and part.h ~= home_of(record)) then return { 404, epoch() } end
   if part.i and part.i ~= record.incarnation then return { 409 } end
 
   local changes, refused

@@ -86,8 +86,8 @@ export function installShedding(app: FastifyInstance, pressure: Pressure) {
   });
 }
 
-function workOf({ method, routeOptions: { config } }: FastifyRequest): Work | undefined {
-  if (config.access === undefined || config.access === 'public') return undefined;
+function workOf({ method, routeOptions: { config, url } }: FastifyRequest): Work | undefined {
+  if (!url?.startsWith('/sd/')) return undefined;
   if (config.bucket === 'heartbeat') return 'heartbeat';
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write';
 }

@@ -28,7 +28,7 @@ export function beatResult(reply: unknown): BeatResult {
     case 200:
       return { status: 200, revision: said, expiresAtMs: Number(expiresAtMs), ttlMs: Number(ttlMs) };
     case 404:
-      return { status: 404, code: 'instance_not_found' };
+      return { status: 404, code: 'instance_not_found', epoch: said };
     case 409:
       return { status: 409, code: 'stale_incarnation' };
     case 400:

@@ -42,6 +42,7 @@ export class Reader {
   #behind = false;
   #answeredAt = -Infinity;
   #sweptAgoMs = 0;
+  #epochAgeMs = 0;
   #stopped = false;
   #running: Promise<void> | undefined;
   readonly #alarm: Alarm;
@@ -215,9 +216,11 @@ export class Reader {
     const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
     if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
     this.#recoveringSince ??= performance.now();
+    this.view.reunite(true);
     this.log.warn('redis has lost what this replica knows: giving it back');
     const found = await this.#recovery.begin(loaded, this.#memory as Ring, sameEpoch);
     if (!found) return this.#startOver('outdated');
+    this.view.reunite(true);
     const { position, ring, holds } = found;
     loaded.table.rebase(position, holds);
     this.#loaded = { table: loaded.table, ring };
@@ -231,11 +234,13 @@ export class Reader {
     this.#reason = reason;
     this.#loaded = undefined;
     this.#recovery.forget();
+    this.view.reunite(reason === 'outdated' && this.#epochAgeMs < EPOCH_SETTLED_MS);
     this.#recoveringSince = undefined;
   }
 
-  #answered({ nowMs, sweptAtMs }: Pulse) {
+  #answered({ nowMs, sweptAtMs, epochAtMs }: Pulse) {
     this.#answeredAt = performance.now();
+    this.#epochAgeMs = nowMs - epochAtMs;
     this.#sweptAgoMs = nowMs - sweptAtMs;
     this.options.observer.reachable(true);
   }

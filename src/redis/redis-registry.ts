@@ -51,9 +51,15 @@ export class RedisRegistry implements Registry {
       const incarnation = this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation);
       if (incarnation !== undefined) lost.set(beats[i] as Beat, incarnation);
     });
-    if (lost.size === 0) return results;
-    const again = await this.#beatAgain(lost);
-    return results.map((result, i) => again.get(beats[i] as Beat) ?? result);
+    const again = lost.size > 0 ? await this.#beatAgain(lost) : undefined;
+    return results.map((result, i) => this.#sure(again?.get(beats[i] as Beat) ?? result));
+  }
+
+  /** Who is unknown, or who owns an id, is not said before every replica has given back what only it knows. */
+  #sure(result: BeatResult): BeatResult {
+    if (result.status !== 404 && result.status !== 409) return result;
+    const another = result.epoch !== undefined && result.epoch !== this.view.epoch;
+    return another || this.view.reuniting ? { status: 503, code: 'store_unavailable', detail: MENDING } : result;
   }
 
   /**
@@ -92,11 +98,7 @@ export class RedisRegistry implements Registry {
       const back = await giveBack(this.store, this.view, [...lost].map(([{ instanceId }, incarnation]) => ({ instanceId, incarnation, lapsedToo: true })));
       const beats = [...lost].filter(([{ instanceId, incarnation }, asked]) => back.has(instanceId) || incarnation !== asked).map(([beat]) => beat);
       const results = beats.length > 0 ? await this.#beat(beats) : [];
-      const answers = new Map(results.map((result, i) => [beats[i] as Beat, result]));
-      // Who owns an id is not said before every replica has given back what only it knows.
-      const unsure: BeatResult = { status: 503, code: 'store_unavailable', detail: MENDING };
-      if (this.view.reuniting) for (const beat of lost.keys()) if ((answers.get(beat)?.status ?? 409) === 409) answers.set(beat, unsure);
-      return answers;
+      return new Map(results.map((result, i) => [beats[i] as Beat, result]));
     } catch (error) {
       const away: BeatResult = { status: 503, code: 'store_unavailable', detail: (error as Error).message };
       return new Map([...lost.keys()].map((beat) => [beat, away]));
@@ -111,12 +113,17 @@ export class RedisRegistry implements Registry {
     const guard = given ?? this.view.incarnationOf(id);
     const reply = await run(guard ?? '');
     const incarnation = this.#doubted((reply as [number])[0], id, guard);
-    if (incarnation === undefined) return reply;
+    if (incarnation === undefined) return this.#insistSure(reply);
     await this.#catchUp({ strong: true });
     const back = await giveBack(this.store, this.view, [{ instanceId: id, incarnation, lapsedToo: false }]);
     const answer = back.has(id) || given === undefined ? await run(given ?? '') : reply;
-    if ((answer as [number])[0] === 409 && this.view.reuniting) throw storeUnavailable(new Error(MENDING));
-    return answer;
+    return this.#insistSure(answer);
+  }
+
+  #insistSure(reply: unknown): unknown {
+    const [code] = reply as [number];
+    if ((code === 404 || code === 409) && this.view.reuniting) throw storeUnavailable(new Error(MENDING));
+    return reply;
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller, home?: Home): Promise<Found> {

@@ -1,4 +1,5 @@
 import type { Instance, InstancePatch } from '../contract/index.js';
+import { homeKey } from './home.js';
 import type { Effect } from './pending.js';
 import { isoOf } from './record.js';
 import type { CompleteRegistration } from './registry.js';
@@ -8,12 +9,13 @@ import { msOfId, parseRevision } from './revision.js';
 export function registered(registration: CompleteRegistration, revision: string): Effect {
   return (before) => {
     const at = isoOf(msOfId(parseRevision(revision)?.id ?? '0-0'));
-    const same = before?.incarnation === registration.incarnation;
+    const same = before?.incarnation === registration.incarnation && homeKey(before) === homeKey(registration);
     return {
       ...registration,
       cordoned: before?.cordoned ?? false, // an operator's word outlives the process
       labels: registration.labels ?? {},
       ...(same && before.health && { health: before.health }),
+      ...(same && before.performance && !registration.performance && { performance: before.performance }),
       registeredAt: same ? before.registeredAt : at,
       updatedAt: at,
       lastHeartbeat: at,

@@ -9,7 +9,8 @@ import type { Sink } from './watch-frames.js';
 
 const ATTEMPTS = 3;
 const FORBIDDEN_BEAT: BeatResult = { status: 403, code: 'forbidden' };
-const UNKNOWN_BEAT: BeatResult = { status: 404, code: 'instance_not_found' };
+/** Who is unknown is not looked for everywhere: it might be registered in another's home by then. */
+const NOWHERE: Home = { type: '', group: '' };
 
 /**
  * A registry as a token with type and group patterns sees it. An instance's home is looked up first, and the verb itself
@@ -37,15 +38,10 @@ export class ScopedRegistry implements Registry {
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
     const homes = await this.registry.locate(beats.map((beat) => beat.instanceId));
-    const sent = beats.flatMap((beat, i) => {
-      const home = homes[i];
-      return home && inScope(this.scope, home) ? [{ ...beat, home }] : [];
-    });
+    const mine = homes.map((home) => home === undefined || inScope(this.scope, home));
+    const sent = beats.flatMap((beat, i) => (mine[i] ? [{ ...beat, home: homes[i] ?? NOWHERE }] : []));
     const results = sent.length > 0 ? (await this.registry.heartbeat(sent)).values() : [].values();
-    return homes.map((home) => {
-      if (!home) return UNKNOWN_BEAT; // not sent without a home: it might be registered anywhere by then
-      return inScope(this.scope, home) ? (results.next().value as BeatResult) : FORBIDDEN_BEAT;
-    });
+    return mine.map((isMine) => (isMine ? (results.next().value as BeatResult) : FORBIDDEN_BEAT));
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller) {

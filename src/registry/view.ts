@@ -52,7 +52,7 @@ export class View {
   #loaded: (Loaded & { answers: Answers }) | undefined;
   #freshAt = -Infinity;
   #settledAt = -Infinity;
-  #rebasedAt = -Infinity;
+  #partedAt = -Infinity;
 
   constructor({ hub, maxStaleMs }: ViewOptions) {
     this.hub = hub;
@@ -81,6 +81,11 @@ export class View {
   /** `<epoch>.<entry id>` of the last change that answers take into account. @throws {RegistryError} store_unavailable */
   get revision(): string {
     return revisionOf(this.table.position);
+  }
+
+  /** Of the log that it follows; undefined while it is loading. */
+  get epoch(): string | undefined {
+    return this.#loaded?.table.position.epoch;
   }
 
   /** How long ago the last watermark came, if that is too long. */
@@ -128,16 +133,22 @@ export class View {
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
     this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
-    this.pending.readUpTo(loaded.table.position.id);
+    // When others knew better, what only this replica was told of is still to be said.
+    if (reason === 'outdated') for (const change of loaded.ring.since(loaded.ring.first)) this.pending.read(change);
+    else this.pending.readUpTo(loaded.table.position.id);
     loaded.table.changedHomes.clear();
     this.#waits.check();
     this.polls.changed(undefined, (query) => this.answer(query));
     if (restarted) this.hub.restart(reason, loaded.table);
   }
 
+  /** Whether the log has become another just now, so that what the store does not know may yet come. */
+  reunite(young: boolean) {
+    this.#partedAt = young ? performance.now() : -Infinity;
+  }
+
   /** The log is another and the content is the same: nobody is told anything before the log has been read to its end. */
   rebase(loaded: Loaded) {
-    this.#rebasedAt = performance.now();
     this.#loaded = { ...loaded, answers: (this.#loaded as { answers: Answers }).answers };
   }
 
@@ -164,7 +175,7 @@ export class View {
 
   /** The log became another a moment ago: other replicas may still be giving back what only they know. */
   get reuniting(): boolean {
-    return performance.now() - this.#rebasedAt < REUNITING_MS;
+    return performance.now() - this.#partedAt < REUNITING_MS;
   }
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
