@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../helpers/until.js';
 import { bound, report } from './helpers/bounds.js';
 import { Client } from './helpers/client.js';
-import { GROUP, judge, live, poll, type Life, type Verdict } from './helpers/lives.js';
+import { judge, live, poll, TYPE, type Life, type Verdict } from './helpers/lives.js';
 import { startFaults, startSlowFleet, type SlowFleet, type SlowMember } from './helpers/slow-fleet.js';
 import { readTruth } from './helpers/truth.js';
 
@@ -75,7 +75,7 @@ async function expectGone(lives: Life[]) {
     expect(new Set(results.map(({ status }) => status))).toEqual(new Set([404]));
   }
   for (const { replica } of fleet.members) {
-    const { text } = await http.call(replica.url, `/instances?type=${GROUP.type}&group=${GROUP.group}&consistency=strong`);
+    const { text } = await http.call(replica.url, `/instances?type=${TYPE}&consistency=strong`);
     expect(JSON.parse(text)).toEqual({ instances: [] });
   }
   http.close();

@@ -80,9 +80,10 @@ export async function expiredIds({ raw, keys }: Pick<Fleet, 'raw' | 'keys'>): Pr
   return events.flatMap(({ kind, instanceId }) => (kind === 'expired' && instanceId !== undefined ? [instanceId] : [])).sort();
 }
 
-/** Registers instances that will not be heard of again, and gives back their ids, sorted. */
+/** Registers instances that will not be heard of again, in groups of four, of which none is held, and gives back their ids, sorted. */
 export async function registerGhosts(fleet: Fleet, count: number, stem = 'ghost', ttlSeconds = 1): Promise<string[]> {
   const ids = Array.from({ length: count }, (_, i) => `${stem}-${i}`);
-  await Promise.all(ids.map((instanceId) => fleet.call(0).post('/instances').send(registration({ instanceId, ttlSeconds })).expect(201)));
+  const ghost = (instanceId: string, i: number) => registration({ instanceId, group: `kr-${i >> 2}`, ttlSeconds });
+  await Promise.all(ids.map((instanceId, i) => fleet.call(0).post('/instances').send(ghost(instanceId, i)).expect(201)));
   return ids.sort();
 }

@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, inject, onTestFinished, test } from 'vitest';
@@ -139,6 +139,34 @@ test('a loaded view lists who left before it, with how', async () => {
   expect(instances.map(({ instanceId, departed }) => [instanceId, departed?.kind, departed?.by])).toEqual([['a', 'removed', 'a-test'], ['b', undefined, undefined], ['c', undefined, undefined]]);
 });
 
+/** Time that this thread was at work, in ms: that others want the processor does not count. Only Linux tells. */
+function workedMs(): number {
+  try {
+    return Number(readFileSync(`/proc/${process.pid}/task/${process.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+  } catch {
+    return performance.now();
+  }
+}
+
+/** For how long one turn of the event loop was at work, at most. */
+function watchLoop() {
+  let [longestMs, before, stopped] = [0, workedMs(), false];
+  const look = () => {
+    const now = workedMs();
+    longestMs = Math.max(longestMs, now - before);
+    before = now;
+    if (!stopped) setImmediate(look);
+  };
+  setImmediate(look);
+  return {
+    stop: () => {
+      stopped = true;
+      look();
+      return longestMs;
+    },
+  };
+}
+
 test('to load 20,000 instances never holds the event loop for long', { timeout: 60_000 }, async () => {
   const opened = await openRegistry();
   const { registry, store } = opened;
@@ -147,12 +175,10 @@ test('to load 20,000 instances never holds the event loop for long', { timeout: 
     await Promise.all(some.map((one) => registry.register(one, CALLER)));
   }
   const startedAt = performance.now();
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+  const loop = watchLoop();
   const { view } = await openView(store, target());
-  delay.disable();
-  const longestMs = delay.max / 1e6;
-  console.info(`20,000 instances: read in ${Math.round(performance.now() - startedAt)} ms, event loop held for at most ${longestMs.toFixed(1)} ms, p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms`);
+  const longestMs = loop.stop();
+  console.info(`20,000 instances: read in ${Math.round(performance.now() - startedAt)} ms, event loop held for at most ${longestMs.toFixed(1)} ms`);
   expect(view.size).toBe(20_000);
-  expect(longestMs).toBeLessThan(100);
+  expect(longestMs).toBeLessThan(50);
 });

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, pick, type Call, type Reply } from './client.js';
 import type { SlowMember } from './slow-fleet.js';
 
-export const GROUP = { type: 'game', group: 'leases' };
+/** They live in groups of four: more of one group that fall silent at once are held, and stay listed as suspects. */
+export const TYPE = 'game';
+const GROUP_SIZE = 4;
 
 interface Look {
   sentAt: number;
@@ -81,7 +83,7 @@ export async function live(members: SlowMember[], lives: Life[], { stem, count, 
     const ttl = pick(ttlSeconds);
     const life = new Life(`${stem}-${n}`, ttl * 1000);
     lives.push(life);
-    const body = { ...GROUP, instanceId: life.id, hostname: 'h.example.com', ttlSeconds: ttl };
+    const body = { type: TYPE, group: `leases-${Math.floor(n / GROUP_SIZE)}`, instanceId: life.id, hostname: 'h.example.com', ttlSeconds: ttl };
     const registered = await call(life, '/instances', { method: 'POST', body }, [201]);
     if (!registered) return;
     life.registered(registered);
@@ -101,7 +103,7 @@ export async function live(members: SlowMember[], lives: Life[], { stem, count, 
 /** Asks one replica again and again what is there, and notes it for every life. */
 export async function poll(member: SlowMember, lives: Life[], stopped: () => boolean): Promise<number> {
   const http = new Client();
-  const path = `/instances?${new URLSearchParams({ ...GROUP, limit: '10000' }).toString()}`;
+  const path = `/instances?${new URLSearchParams({ type: TYPE, limit: '10000' }).toString()}`;
   let polls = 0;
   while (!stopped()) {
     const known = [...lives];
