@@ -104,7 +104,7 @@ test('what a view shows is what the sweep keeps, with any lease, grace and hold'
   await fc.assert(
     fc.asyncProperty(fc.array(lease, { maxLength: 12 }), offset, fc.dictionary(fc.constantFrom('a', 'b', 'c'), hold), async (leases, grace, holds) => {
       const opened = await openRegistry({ fromMemory: true });
-      const { registry, raw, keys, maintenance, prefix } = opened;
+      const { registry, raw, keys, maintenance } = opened;
       await Promise.all(leases.map(({ group, ttlSeconds }, i) => registry.register(complete({ instanceId: `i-${i}`, group, ttlSeconds }), CALLER)));
       const now = await redisNow(raw);
       const multi = raw.multi().set(keys.grace, Math.min(now + grace, now - 500)).set(keys.alive, now).hset(keys.holds, '', now + 400);
