@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Pressure, SHED_ORDER, type Work } from '../../src/http/pressure.js';
-import { buildGateway, registration } from '../helpers/gateway.js';
+import { buildGateway, registration, TOKEN } from '../helpers/gateway.js';
 
 function pressure({ lagMs = 0, settling = false } = {}) {
   const state = { lagMs, settling };
@@ -104,12 +104,17 @@ test('what is shed is answered as a problem that says when to come back, whoever
   expect(statusCode).toBe(503);
 });
 
-test('health, metrics\' own rules, documents and unknown routes are as ever under any load', async () => {
+test('health, documents and unknown routes are as ever under any load', async () => {
   const { app, load } = await underLoad();
   load.lagMs = 60_000;
   for (const [url, status] of [['/livez', 200], ['/readyz', 200], ['/openapi.json', 200], ['/nowhere', 404]] as const) {
     expect((await app.inject({ url })).statusCode, url).toBe(status);
   }
+});
+
+test.each([true, false])('metrics are read under any load: operators need them most then (public: %s)', async (metricsPublic) => {
+  const { app } = await buildGateway({ lagMs: () => 60_000, metricsPublic });
+  expect((await app.inject({ url: '/metrics', headers: { 'x-api-token': TOKEN } })).statusCode).toBe(200);
 });
 
 test('heartbeats under load are asked to come later, and never later than half a lease', async () => {
@@ -130,6 +135,6 @@ test('what is shed is counted by kind', async () => {
   await call.get('/instances').expect(503);
   await call.get('/instances').expect(503);
   load.lagMs = 0;
-  const { body } = await app.inject({ url: '/metrics', headers: { 'x-api-token': 'test-token-of-the-suite' } });
+  const { body } = await app.inject({ url: '/metrics', headers: { 'x-api-token': TOKEN } });
   expect(body).toMatch(/shed[^\n]*read[^\n]* 2\n/);
 });
