@@ -21,6 +21,7 @@ test('half of a group is no mass lapse: more than half is', async () => {
   await registerAll(gateway, names(5, 'more-live'), { group: 'eu-1', ttlSeconds: 2 });
   keepBeating(gateway, names(5, 'more-live'));
   await until(async () => (await gateway.events('expired')).length === 5, 6000);
+  await until(async () => (await gateway.events('held')).length > 0, 6000);
   expect((await gateway.events('held')).map(({ group }) => group)).toEqual(['eu-1']);
 });
 
