@@ -117,7 +117,9 @@ test('an operator\'s cordon outlives a re-registration that was lost unread', as
   await empty(raw, keys);
   letIn(a);
   await expectSettled(raw, keys, replicas);
-  expect((await readStore(raw, keys)).records.get('x')).toMatchObject({ incarnation: 'life-2', cordoned: '1' });
+  const { records, events } = await readStore(raw, keys);
+  expect(records.get('x')).toMatchObject({ incarnation: 'life-2', cordoned: '1' });
+  expect(events.map(({ kind, incarnation }) => `${kind} ${incarnation}`)).toEqual(['restored life-2']); // not first as it was before
 });
 
 test('a registration that was read is no longer pending, and one that came to nothing never was', async () => {

@@ -1,0 +1,48 @@
+import { onTestFinished } from 'vitest';
+import { runSweep } from '../../src/jobs/sweep.js';
+import { buildGateway, registration, silent, type GatewaySetup } from '../helpers/gateway.js';
+import { eventsIn } from '../helpers/events.js';
+
+type Gateway = Awaited<ReturnType<typeof buildGateway>>;
+const nobody = { swept: () => undefined, failed: () => undefined, reconciled: () => undefined };
+
+/** A gateway with a sweep every 100 ms. */
+export async function openSwept(setup: GatewaySetup = {}) {
+  const gateway = await buildGateway({ fromMemory: true, ...setup });
+  let sweeping: Promise<unknown> | undefined;
+  const timer = setInterval(() => {
+    sweeping ??= runSweep(gateway.maintenance, 3_600_000, nobody, silent).catch(() => undefined).finally(() => (sweeping = undefined));
+  }, 100);
+  onTestFinished(async () => {
+    clearInterval(timer);
+    await sweeping;
+  });
+  const events = async (...kinds: string[]) => (await eventsIn(gateway.raw, gateway.keys.events)).filter(({ kind }) => kinds.includes(kind ?? ''));
+  return { ...gateway, events };
+}
+export type Swept = Awaited<ReturnType<typeof openSwept>>;
+
+export const names = (count: number, stem = 'i') => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
+
+export async function registerAll({ call }: Pick<Gateway, 'call'>, ids: string[], fields: Record<string, unknown> = {}) {
+  await Promise.all(ids.map((instanceId) => call.post('/instances').send(registration({ instanceId, ...fields }))));
+}
+
+/** Heartbeats of these, five a second, until it is stopped. */
+export function keepBeating({ call }: Pick<Gateway, 'call'>, ids: string[]) {
+  const beat = () => void call.post('/heartbeats').send(ids.map((instanceId) => ({ instanceId }))).catch(() => undefined);
+  const timer = setInterval(beat, 200);
+  const stop = () => clearInterval(timer);
+  onTestFinished(stop);
+  return stop;
+}
+
+export interface Listed {
+  instanceId: string;
+  suspect?: boolean;
+}
+export const listed = async ({ call }: Pick<Gateway, 'call'>, query = 'type=game&group=kr-1') => {
+  const { body, headers } = await call.get(`/instances?${query}`).expect(200);
+  return { instances: body.instances as Listed[], etag: String(headers.etag) };
+};
+export const suspects = async (gateway: Pick<Gateway, 'call'>) => (await listed(gateway)).instances.filter(({ suspect }) => suspect).map(({ instanceId }) => instanceId).sort();
