@@ -104,7 +104,8 @@ export class Load {
   async remove(life: Life, member = this.#member(this.#turn++)): Promise<number> {
     life.state = 'leaving';
     const reply = await this.#write(member, `/instances/${life.id}?incarnation=${life.incarnation}`, { method: 'DELETE' }, 'remove');
-    [life.state, life.goneAt] = reply?.status === 204 ? ['removed', reply.receivedAt] : ['alive', 0];
+    if (reply?.status === 204) [life.state, life.goneAt] = ['removed', reply.receivedAt];
+    else if (reply && reply.status !== 503) life.state = 'alive'; // else it may have happened
     return reply?.status ?? 0;
   }
 
