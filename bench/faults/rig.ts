@@ -115,6 +115,7 @@ function judge({ load, witness, numbers, require }: Field, followers: Follower[]
   require(sum('shortSnapshots') === 0, `watchers got ${sum('shortSnapshots')} snapshots without live instances, ${sum('empty')} of them empty`);
   require(resets || sum('resets') === 0, `watchers were reset ${sum('resets')} times`);
   require(load.counts.reRegistered === 0, `${load.counts.reRegistered} heartbeats of live instances were answered 404`);
+  for (const text of load.unknown.slice(0, 3)) require(false, `answered 404: ${text}`);
   require(load.counts.fenced === 0, `${load.counts.fenced} heartbeats of live instances were answered 409`);
   for (const text of load.wrong.slice(0, 5)) require(false, text);
   if (sum('falseDepartures') + sum('shortSnapshots') + (resets ? 0 : sum('resets')) > 0) {

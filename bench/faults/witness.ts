@@ -4,8 +4,8 @@ import { idsIn, NoAnswer, type Reply } from './http.js';
 import { TYPE, type Life, type Load } from './load.js';
 import type { Outages } from './outages.js';
 
-/** A registration or a removal may take so long to be seen by a replica whose answers are not marked stale: then they are. */
-const SEEN_WITHIN_MS = 1000;
+/** So long a registration or a removal may take to be seen by a replica whose answers are not marked stale. After a second they are, in whole seconds. */
+const SEEN_WITHIN_MS = 1500;
 export const GONE_WITHIN_MS = 2000;
 
 /** Asks all replicas for all groups, again and again, and compares each answer with what is known of each instance. */
