@@ -66,13 +66,16 @@ export async function makeBed(setup: BedSetup = {}): Promise<Bed> {
     raw.on('error', () => undefined);
     stops.push(() => raw.disconnect());
     const url = await setup.redisUrl?.(redis);
-    const members = await Promise.all(Array.from({ length: setup.replicas ?? 3 }, () => makeMember(setup, redis, stops, url)));
+    const started = await Promise.allSettled(Array.from({ length: setup.replicas ?? 3 }, () => makeMember(setup, redis, stops, url)));
+    const failure = started.find(({ status }) => status === 'rejected'); // only now: `stop` ends those that did start
+    if (failure) throw (failure as PromiseRejectedResult).reason;
+    const members = started.map((each) => (each as PromiseFulfilledResult<Member>).value);
     let balancer: Balancer | undefined;
     if (setup.balancer) {
-      const started = await startHaproxy(nativeBackends(members.map(({ replica }) => replica.port)));
-      stops.push(started.stop);
-      await until(async () => (await started.up('strict')).length === members.length);
-      balancer = started;
+      const haproxy = await startHaproxy(nativeBackends(members.map(({ replica }) => replica.port)));
+      stops.push(haproxy.stop);
+      await until(async () => (await haproxy.up('strict')).length === members.length);
+      balancer = haproxy;
     }
     return { redis, raw, members, balancer, stop };
   } catch (error) {

@@ -47,6 +47,8 @@ export class Load {
   readonly counts = { beats: 0, refused: 0, unanswered: 0, reRegistered: 0, fenced: 0 };
   /** What a write must never be answered. */
   readonly wrong: string[] = [];
+  /** Heartbeats that were answered 404, each with what was known of the instance. */
+  readonly unknown: string[] = [];
   slowestRefusalMs = 0;
   readonly #carriers: Promise<void>[] = [];
   #turn = 0;
@@ -104,7 +106,8 @@ export class Load {
   async remove(life: Life, member = this.#member(this.#turn++)): Promise<number> {
     life.state = 'leaving';
     const reply = await this.#write(member, `/instances/${life.id}?incarnation=${life.incarnation}`, { method: 'DELETE' }, 'remove');
-    [life.state, life.goneAt] = reply?.status === 204 ? ['removed', reply.receivedAt] : ['alive', 0];
+    if (reply?.status === 204) [life.state, life.goneAt] = ['removed', reply.receivedAt];
+    else if (reply && reply.status !== 503) life.state = 'alive'; // else it may have happened
     return reply?.status ?? 0;
   }
 
@@ -181,6 +184,7 @@ export class Load {
     } else if (life.state !== 'alive') return true;
     else if (status === 404) {
       this.counts.reRegistered++;
+      this.unknown.push(`${new Date().toISOString()} ${life.id}: registered ${sentAt - life.registeredAt} ms before, renewed ${sentAt - life.renewedAt} ms before`);
       await this.register(life);
     } else if (status === 409) this.counts.fenced++;
     else return false;

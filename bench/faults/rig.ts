@@ -15,6 +15,8 @@ export interface Setup extends BedSetup {
   groups?: number;
   /** Watchers may be told to begin anew. */
   resets?: boolean;
+  /** Another bed than one Redis and replicas on it. */
+  makeBed?: () => Promise<Bed>;
   /** There may be no replica to ask. */
   discoversMayFail?: boolean;
   /** Nothing is registered, watched or asked unless the fault does. */
@@ -36,7 +38,7 @@ export interface Field {
 
 /** Three replicas under load, a fault, and what all of them tell in the end. */
 export async function underLoad(scale: Scale, setup: Setup, strike: (field: Field) => Promise<void>): Promise<Outcome> {
-  const bed = await makeBed(setup);
+  const bed = await (setup.makeBed ?? (() => makeBed(setup)))();
   const outages = new Outages();
   const load = new Load(bed, { ...scale, groups: setup.groups ?? scale.groups, ttlSeconds: setup.ttlSeconds ?? scale.ttlSeconds });
   const witness = new Witness(bed, load, outages);
@@ -57,7 +59,7 @@ export async function underLoad(scale: Scale, setup: Setup, strike: (field: Fiel
   }
   if (!setup.idle) judge(field, followers, setup);
   else for (const text of load.wrong.slice(0, 5)) require(false, text);
-  if (outcome.failures.length > 0) outcome.failures.push(...bed.members.map(({ url, replica }) => `log of ${url}:\n  ${replica.log.slice(-40).join('\n  ')}`));
+  if (outcome.failures.length > 0) outcome.failures.push(...bed.members.map(({ url, replica }) => `log of ${url}:\n  ${replica.log.filter((line) => !line.includes('slow request')).slice(-150).join('\n  ')}`));
   return outcome;
 }
 
@@ -113,6 +115,7 @@ function judge({ load, witness, numbers, require }: Field, followers: Follower[]
   require(sum('shortSnapshots') === 0, `watchers got ${sum('shortSnapshots')} snapshots without live instances, ${sum('empty')} of them empty`);
   require(resets || sum('resets') === 0, `watchers were reset ${sum('resets')} times`);
   require(load.counts.reRegistered === 0, `${load.counts.reRegistered} heartbeats of live instances were answered 404`);
+  for (const text of load.unknown.slice(0, 3)) require(false, `answered 404: ${text}`);
   require(load.counts.fenced === 0, `${load.counts.fenced} heartbeats of live instances were answered 409`);
   for (const text of load.wrong.slice(0, 5)) require(false, text);
   if (sum('falseDepartures') + sum('shortSnapshots') + (resets ? 0 : sum('resets')) > 0) {

@@ -4,8 +4,8 @@ import { idsIn, NoAnswer, type Reply } from './http.js';
 import { TYPE, type Life, type Load } from './load.js';
 import type { Outages } from './outages.js';
 
-/** A registration or a removal may take so long to be seen by a replica whose answers are not marked stale: then they are. */
-const SEEN_WITHIN_MS = 1000;
+/** So long a registration or a removal may take to be seen by a replica whose answers are not marked stale. After a second they are, in whole seconds. */
+const SEEN_WITHIN_MS = 1500;
 export const GONE_WITHIN_MS = 2000;
 
 /** Asks all replicas for all groups, again and again, and compares each answer with what is known of each instance. */
@@ -18,6 +18,8 @@ export class Witness {
   readonly notes: string[] = [];
   /** The longest time without any answer, of a caller that goes to the next replica at once. */
   gapMs = 0;
+  /** After a failover the acknowledged writes that it lost are seen by all only when they have been given back. */
+  seenWithinMs = SEEN_WITHIN_MS;
   #answeredAt = Date.now();
   #stopped = false;
   #running: Promise<unknown> = Promise.resolve();
@@ -90,7 +92,7 @@ export class Witness {
 
   mustShow(life: Life, { sentAt, receivedAt }: Pick<Reply, 'sentAt' | 'receivedAt'>, staleMs: number): boolean {
     const lives = life.state === 'alive' || (life.state === 'silent' && this.outages.holds);
-    if (!lives || life.registeredAt === 0 || life.registeredAt > sentAt - SEEN_WITHIN_MS - staleMs) return false;
+    if (!lives || life.registeredAt === 0 || life.registeredAt > sentAt - this.seenWithinMs - staleMs) return false;
     const sure = life.state === 'silent' || receivedAt <= life.renewedAt + life.ttlMs || this.outages.covers(life, receivedAt);
     if (!sure) this.counts.unproved++; // our own heartbeats came too late
     return sure;
@@ -105,7 +107,7 @@ export class Witness {
   #checkGhost(life: Life, { sentAt }: Reply, staleMs: number) {
     if (staleMs > 0 || this.outages.open) return;
     this.lastShown.set(life.id, sentAt);
-    const until = life.state === 'dead' ? this.outages.endOf(life) + GONE_WITHIN_MS : life.state === 'removed' ? life.goneAt + SEEN_WITHIN_MS : Infinity;
+    const until = life.state === 'dead' ? this.outages.endOf(life) + GONE_WITHIN_MS : life.state === 'removed' ? life.goneAt + this.seenWithinMs : Infinity;
     if (sentAt > until) this.ghosts.set(life.id, Math.max(this.ghosts.get(life.id) ?? 0, sentAt - until));
   }
 

@@ -6,9 +6,10 @@ import { holds } from './holds.js';
 import { leases } from './leases.js';
 import { loss } from './loss.js';
 import { rewound } from './rewound.js';
+import { sentinel } from './sentinel.js';
 import { trouble } from './trouble.js';
 
-export const catalogue: Fault[] = [...loss, ...rewound, ...redisAway, ...gateways, ...holds, ...leases, ...trouble, ...crowds];
+export const catalogue: Fault[] = [...loss, ...rewound, ...redisAway, ...gateways, ...holds, ...leases, ...trouble, ...sentinel, ...crowds];
 
 export const elsewhere: Elsewhere[] = [
   { name: '10,000 event streams, 100 of them never read', where: '`bench/watchers.ts`; `test/watch/`' },
