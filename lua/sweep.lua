@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
 -- Evicts candidates whose lease has ended. At most 200 a call: the script blocks Redis while it runs.
--- ARGV[3..] candidates '<type>:<group>:<id>', read by the caller before: each is checked again here
+-- ARGV[3..4] the caller's epoch, and the last entry that it has read; '' for a caller without a view. A log that does not have it
+--   has gone back: until the replicas have given back what is missing, nobody is evicted on its word
+-- ARGV[5..] candidates '<type>:<group>:<id>', read by the caller before: each is checked again here
 -- Reply { count of those that stay for a hold, re-scored count, evicted '<type>:<group>:<id>', … }
 -- Events expired, once per departure: only the run whose own ZREM removed the lease writes it, so a job that runs twice,
 --   or a worker that wakes up late, does nothing more
@@ -11,6 +13,12 @@
 -- @include record
 -- @include event
 witness()
+local knownEpoch, position = ARGV[3], ARGV[4]
+if knownEpoch ~= '' then
+  local goesOn = epoch() == knownEpoch and (position == '' or position == head or #redis.call('XRANGE', EVENTS, position, position) > 0)
+  if not goesOn then return { 0, 0 } end
+end
+
 local held, rescored, reply = 0, 0, {}
 
 local function evict(member)
@@ -38,7 +46,7 @@ local function evict(member)
   end
 end
 
-for i = 3, #ARGV do pcall(evict, ARGV[i]) end -- one that fails must not keep the others
+for i = 5, #ARGV do pcall(evict, ARGV[i]) end -- one that fails must not keep the others
 table.insert(reply, 1, rescored)
 table.insert(reply, 1, held)
 return reply

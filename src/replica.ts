@@ -69,7 +69,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     lagMs: lag.lagMs,
     storeReachable: () => reader.fresh && store.connection.status === 'ready',
   });
-  startSweeping(parts, store, reader);
+  startSweeping(parts, store, view, reader);
   closers.push(() => closeApp(app));
   closers.push(async () => {
     state.draining = true;
@@ -134,8 +134,8 @@ async function openView({ config, log, closers, metrics, redis, embedded }: Part
   return { view, reader };
 }
 
-function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, reader: Reader) {
-  const maintenance = new RedisMaintenance(store, config.lease, log);
+function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, view: View, reader: Reader) {
+  const maintenance = new RedisMaintenance(store, config.lease, log, () => view.position);
   const observer = sweepObserver(metrics);
   const jobs = startJobs({
     connection: createConnection('jobs', redis, log),

@@ -50,14 +50,21 @@ local function judge_lapses()
   if judged > now then judged = 0 end -- the clock was set back
   local lapsed = redis.call('ZRANGEBYSCORE', LEASES, '(' .. int(judged), int(now), 'WITHSCORES', 'LIMIT', 0, LAPSES_AT_ONCE)
   if #lapsed == 0 then return end
-  local seen, looked, upTo = {}, 0, #lapsed == 2 * LAPSES_AT_ONCE and tonumber(lapsed[#lapsed]) or now
+  local seen, looked, upTo = {}, 0, now
+  if #lapsed == 2 * LAPSES_AT_ONCE then -- of the last millisecond there may be more
+    upTo = tonumber(lapsed[#lapsed]) - 1
+    if tonumber(lapsed[2]) > upTo then
+      upTo = upTo + 1
+      lapsed = redis.call('ZRANGEBYSCORE', LEASES, int(upTo), int(upTo), 'WITHSCORES')
+    end
+  end
   for i = 1, #lapsed, 2 do
     local home, id = string.match(lapsed[i], '^([^:]*:[^:]*):(.*)$')
     if home and not seen[home] then
       seen[home] = true
       looked = looked + judge(home, (tonumber(redis.pcall('HGET', RECORD .. id, 'ttlSeconds')) or 0) * 1000)
       if looked > MEMBERS_AT_ONCE and i + 2 <= #lapsed then
-        upTo = tonumber(lapsed[i + 1])
+        upTo = tonumber(lapsed[i + 1]) - 1 -- those that are held by now cost nothing the next time
         break
       end
     end

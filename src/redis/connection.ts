@@ -91,7 +91,7 @@ function open(target: RedisTarget, options: Options): Connection {
     });
   }
   if (target.kind === 'sentinel') {
-    return new Redis({
+    return neverEnding({
       ...options,
       sentinels: target.nodes,
       name: target.name,
@@ -102,4 +102,22 @@ function open(target: RedisTarget, options: Options): Connection {
   }
   const node = target.nodes[0] as { host: string; port: number };
   return new Redis({ ...options, ...node, db: target.db });
+}
+
+/**
+ * A failover that a Sentinel announces while ioredis asks for the primary ends its connection for good: the detector tells the
+ * connector to disconnect, and what was being connected then counts as closed by its owner (ioredis 6.0.0). So it is begun again.
+ */
+function neverEnding(options: RedisOptions): Redis {
+  const redis = new Redis(options as Options);
+  let closed = false;
+  const disconnect = redis.disconnect.bind(redis);
+  redis.disconnect = (reconnect = false) => {
+    closed ||= !reconnect;
+    disconnect(reconnect);
+  };
+  redis.on('end', () => {
+    setTimeout(() => void (closed || redis.connect().catch(() => undefined)), retryDelay(1));
+  });
+  return redis;
 }

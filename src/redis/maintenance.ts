@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Maintenance, SweepResult } from '../registry/registry.js';
 import { mintId } from '../registry/ids.js';
+import type { Position } from '../registry/revision.js';
 import { adoptable, isName } from './adoption.js';
 import { registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
@@ -25,6 +26,8 @@ export class RedisMaintenance implements Maintenance {
     private readonly store: Store,
     private readonly ttlBounds: { minSeconds: number; maxSeconds: number },
     private readonly log: Logger,
+    /** How far this replica's view has read. */
+    private readonly position: () => Position | undefined = () => undefined,
   ) {}
 
   async sweep(skip = 0): Promise<SweepResult> {
@@ -32,7 +35,8 @@ export class RedisMaintenance implements Maintenance {
     const [now] = (await scripts.run(connection, 'pulse', ['sweep'])) as [string];
     const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', skip, SWEEP_BATCH);
     if (candidates.length === 0) return { evicted: [], rescored: 0, held: 0, more: false };
-    const [held, rescored, ...evicted] = (await scripts.run(connection, 'sweep', candidates)) as [number, number, ...string[]];
+    const { epoch, id } = this.position() ?? { epoch: '', id: '' };
+    const [held, rescored, ...evicted] = (await scripts.run(connection, 'sweep', [epoch, id, ...candidates])) as [number, number, ...string[]];
     return { evicted, rescored, held, more: candidates.length === SWEEP_BATCH };
   }
 

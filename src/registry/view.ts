@@ -83,9 +83,9 @@ export class View {
     return revisionOf(this.table.position);
   }
 
-  /** Of the log that it follows; undefined while it is loading. */
-  get epoch(): string | undefined {
-    return this.#loaded?.table.position.epoch;
+  /** How far it has read the log; undefined while it is loading. */
+  get position(): Position | undefined {
+    return this.#loaded?.table.position;
   }
 
   /** How long ago the last watermark came, if that is too long. */
