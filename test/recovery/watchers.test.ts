@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
+import { takePulse } from '../../src/redis/pulse.js';
+import { restore } from '../../src/redis/restore.js';
+import type { Found } from '../../src/registry/registry.js';
 import { parseRevision } from '../../src/registry/revision.js';
-import { CALLER, complete } from '../helpers/store.js';
+import { CALLER, complete, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
 import { watchFrames } from './helpers/frames.js';
 import { empty, rollBack, takePicture } from './helpers/loss.js';
@@ -73,6 +76,23 @@ test('of a lost tail only those watchers are told that had not been told of it',
   expect(ofB.about('removed')).toEqual(['i-4']);
   expect(ofB.about('restored')).toEqual(['i-3']);
   expect(ofB.kinds().filter((kind) => kind !== 'bookmark').sort()).toEqual(['removed', 'restored', 'snapshot']);
+});
+
+test('an earlier word of another replica is not shown by one that knows better, not even for a moment', async () => {
+  const { a, b, store, raw, keys, watches: [ofA] } = await openWatched();
+  await b.close();
+  await a.registry.patch('i-3', { status: 'error' }, CALLER);
+  await caughtUp(a);
+  const earlier = { ...(a.view.find('i-3') as Found).instance, status: 'ready' as const };
+  a.gate.halt();
+  await empty(raw, keys);
+  const { epoch } = await takePulse(store.connection, store.scripts);
+  await restore(store, { epoch, id: '' }, [{ instanceId: 'i-3', of: '1-0', mode: 'missing', instance: () => earlier }]);
+  letIn(a);
+  await expectSettled(raw, keys, [a]);
+  await until(() => ofA.kinds().includes('bookmark'));
+  expect(ofA.kinds()).toEqual(['snapshot', 'updated', 'bookmark']);
+  expect((await readStore(raw, keys)).records.get('i-3')).toMatchObject({ status: 'error' });
 });
 
 test('a position of the new epoch is good on the other replica; one of the old gets a reset and everything', async () => {
