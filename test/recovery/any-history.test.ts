@@ -41,11 +41,11 @@ async function write(replicas: Replica[], known: Map<string, Known>, one: Step) 
       const before = known.get(one.id);
       if (before) before.customState = one.word;
     } else {
-      // 404: a replica that never knew of it, right after a loss. It is there all the same when the one that did has spoken.
       const [result] = await registry.heartbeat([{ instanceId: one.id, customState: one.word }]);
       const before = known.get(one.id);
       if (result?.status === 200 && before) before.customState = one.word;
       else if (before && result?.status === 503) before.sure = false;
+      else if (before?.sure && result?.status === 404) throw new Error(`${one.id} was acknowledged and never removed, and is told to register again`);
     }
   } catch (error) {
     const { code } = error as { code?: string };
