@@ -145,6 +145,7 @@ test('a replica that was cut off longer than the others keeps silent and reads w
 
 test('a replica that only fell behind the end of the log restores nothing', async () => {
   const { a, b, raw, keys } = await openPair();
+  const epoch = await raw.hget(keys.epoch, 'id');
   b.gate.cut();
   await registerAll(a, ['gone', 'stays']);
   await a.registry.remove('i-1', {}, CALLER);
@@ -154,6 +155,7 @@ test('a replica that only fell behind the end of the log restores nothing', asyn
   b.gate.mend();
   await until(() => b.seen.loads.includes('lag'));
   await expectSettled(raw, keys, [a, b]);
+  expect(await raw.hget(keys.epoch, 'id')).toBe(epoch);
   expect((await readStore(raw, keys)).records.has('i-1')).toBe(false);
   expect((await eventsIn(raw, keys.events)).map(({ kind }) => kind)).not.toContain('restored');
 });
