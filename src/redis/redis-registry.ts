@@ -58,8 +58,9 @@ export class RedisRegistry implements Registry {
   /** Who is unknown, or who owns an id, is not said before every replica has given back what only it knows. */
   #sure(result: BeatResult): BeatResult {
     if (result.status !== 404 && result.status !== 409) return result;
-    const another = result.epoch !== undefined && result.epoch !== this.view.position?.epoch;
-    return another || this.view.reuniting ? { status: 503, code: 'store_unavailable', detail: MENDING } : result;
+    const { epoch, ...said } = result;
+    const another = epoch !== undefined && epoch !== this.view.position?.epoch;
+    return another || this.view.reuniting ? { status: 503, code: 'store_unavailable', detail: MENDING } : said;
   }
 
   /**

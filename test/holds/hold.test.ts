@@ -14,6 +14,7 @@ async function mostFallSilent() {
   const gateway = await openSwept();
   await registerAll(gateway, [...SILENT, ...LIVE], { ttlSeconds: TTL_MS / 1000 });
   keepBeating(gateway, LIVE);
+  await until(async () => (await listed(gateway)).instances.length === SILENT.length + LIVE.length); // all are read
   return gateway;
 }
 
