@@ -122,9 +122,10 @@ export class Group implements Home {
     return pieces;
   }
 
-  count(): GroupCount {
+  /** At this time of the store's clock: a hold may be over before that has been told. */
+  count(nowMs: number): GroupCount {
     const statuses = Object.fromEntries(STATUSES.map((status) => [status, this.#statuses.get(status) ?? 0])) as Record<Status, number>;
-    const hold = this.hold && { hold: this.hold };
+    const hold = this.hold && this.hold.untilMs > nowMs && { hold: this.hold };
     return { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses, suspects: this.suspects.size, ...hold };
   }
 

@@ -116,7 +116,7 @@ export class View {
   }
 
   groups(scope?: Scope): GroupCount[] {
-    return [...this.table.groups].filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count());
+    return [...this.table.groups].filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count(this.table.watermarkMs));
   }
 
   /**

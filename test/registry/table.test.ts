@@ -203,7 +203,7 @@ function expectAlike({ table, naive }: Pair) {
     const visible = naive.ids(group, true).map((one) => naive.known.get(one) as Known);
     visible.forEach(({ record: { tag } }) => tags.add(tag));
     expect(group.tags.etag, 'tag').toBe(tags.etag);
-    const { instances, cordoned, statuses } = group.count();
+    const { instances, cordoned, statuses } = group.count(0);
     const ready = visible.filter(({ record: { status } }) => status === 'ready').length;
     expect({ instances, cordoned, ready: statuses.ready, error: statuses.error }).toEqual({
       instances: visible.length, cordoned: visible.filter((one) => one.record.cordoned).length, ready, error: visible.length - ready,
