@@ -116,7 +116,8 @@ export class Recovery {
 
   /** Gives back some of it; what this makes of the log is to be read before the next time. */
   async speak(position: Position) {
-    const words = [...this.#words.values()].slice(0, WORDS_PER_CALL);
+    const words: Word[] = [];
+    for (const word of this.#words.values()) if (words.push(word) === WORDS_PER_CALL) break;
     this.#failedAt = performance.now();
     const outcome = await restore(this.source, position, words);
     if (outcome === 'done') for (const { instanceId } of words) this.#words.delete(instanceId);
