@@ -15,6 +15,7 @@ import { beatResult, encodeBeat, isPatch } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { changesAfter, readHistory } from './history.js';
 import { takePulse, type Pulse } from './pulse.js';
+import { inTime } from './deadline.js';
 import { giveBack } from './give-back.js';
 import { storeUnavailable } from './store-error.js';
 import type { Store } from './store.js';
@@ -187,7 +188,7 @@ export class RedisRegistry implements Registry {
   async release(home: Home, caller: Caller): Promise<boolean> {
     try {
       const { connection, scripts } = this.store;
-      return (await scripts.run(connection, 'release', [homeKey(home), caller.name])) === 1;
+      return (await inTime(scripts.run(connection, 'release', [homeKey(home), caller.name]))) === 1;
     } catch (error) {
       throw storeUnavailable(error);
     }
@@ -197,7 +198,7 @@ export class RedisRegistry implements Registry {
     try {
       const pipeline = this.store.connection.pipeline();
       for (const id of ids) pipeline.hmget(this.store.keys.record(id), 'type', 'group');
-      const replies = (await pipeline.exec()) ?? [];
+      const replies = (await inTime(pipeline.exec())) ?? [];
       return replies.map(([error, home], i) => {
         if (error) throw error;
         const [type, group] = home as [string | null, string | null];
@@ -228,7 +229,7 @@ export class RedisRegistry implements Registry {
     this.#asking ??= new Promise((resolve, reject) => {
       setImmediate(() => {
         this.#asking = undefined;
-        takePulse(this.store.connection, this.store.scripts).then(resolve, reject);
+        inTime(takePulse(this.store.connection, this.store.scripts)).then(resolve, reject);
       });
     });
     return this.#asking;

@@ -1,4 +1,5 @@
 import type { Connection } from './connection.js';
+import { inTime } from './deadline.js';
 import { isNoScript, type Scripts, type Verb } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
 
@@ -132,7 +133,7 @@ export class Turns {
       const sources = how === 'loading' ? this.scripts.writing : [];
       for (const source of sources) batch.script('LOAD', source);
       for (const { verb, args } of calls) batch.evalsha(...this.scripts.command(verb, args, 'sha'));
-      const outcomes = (await batch.exec())?.slice(sources.length) ?? null;
+      const outcomes = (await inTime(batch.exec()))?.slice(sources.length) ?? null;
       if (outcomes?.length === calls.length) return outcomes;
       throw new Error(`EXEC answered ${outcomes === null ? 'nil' : `${outcomes.length} replies for ${calls.length} calls`}`);
     } catch (error) {
