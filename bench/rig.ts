@@ -7,9 +7,9 @@ import { pino } from 'pino';
 import { openStore } from '../src/redis/open-store.js';
 import { RedisRegistry } from '../src/redis/redis-registry.js';
 import { parseRedisUrl } from '../src/redis/url.js';
-import type { View } from '../src/registry/view.js';
 import { freePort } from '../test/helpers/ports.js';
 import { startRedis } from '../test/helpers/redis.js';
+import { emptyView } from '../test/helpers/view.js';
 import { until } from '../test/helpers/until.js';
 
 export const TOKEN = 'bench-token-of-this-run';
@@ -58,7 +58,8 @@ export async function startRig() {
 export async function openFiller(redisUrl: string) {
   const log = pino({ level: 'silent' });
   const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix: 'service:', eventsMax: 50_000, plainLua: false }, log);
-  const registry = new RedisRegistry(store, undefined as unknown as View);
+  const view = emptyView(); // it only writes: nothing is read into this
+  const registry = new RedisRegistry(store, view);
   const caller = { name: 'bench' };
   return {
     /** `count` instances in groups of `perGroup`, `<stem>-<n>` in `<stem>-<n / perGroup>`. */
@@ -68,7 +69,10 @@ export async function openFiller(redisUrl: string) {
         await Promise.all(batch.map((n) => registry.register({ ...instance(stem, n, perGroup), ttlSeconds }, caller)));
       }
     },
-    close: () => store.connection.disconnect(),
+    close: () => {
+      view.end();
+      store.connection.disconnect();
+    },
   };
 }
 
