@@ -1,68 +1,12 @@
-import { Agent, request, type IncomingHttpHeaders } from 'node:http';
+import { KeepAliveClient } from '../../test/helpers/keep-alive.js';
 import { TOKEN } from '../rig.js';
 
-export interface Call {
-  method?: string;
-  body?: unknown;
-  headers?: Record<string, string>;
-  timeoutMs?: number;
-}
+export { NoAnswer, type Call, type Reply } from '../../test/helpers/keep-alive.js';
 
-export interface Reply {
-  status: number;
-  headers: IncomingHttpHeaders;
-  text: string;
-  /** By Date.now(), the clock that Redis on this machine has too. */
-  sentAt: number;
-  receivedAt: number;
-}
-
-/** Nothing came back: the replica is gone, or says nothing. */
-export class NoAnswer extends Error {
-  constructor(
-    message: string,
-    readonly sentAt: number,
-    readonly receivedAt: number,
-  ) {
-    super(message);
-  }
-}
-
-/** A caller with keep-alive sockets. It repeats nothing by itself. */
-export class Http {
-  readonly #agent: Agent;
-
+/** Callers of the gateways under load, by as many sockets at most. */
+export class Http extends KeepAliveClient {
   constructor(maxSockets = 200) {
-    this.#agent = new Agent({ keepAlive: true, maxSockets });
-  }
-
-  /** `path` is below /sd/v1, or from the root when it begins with two slashes. Rejects with NoAnswer. */
-  call(url: string, path: string, { method = 'GET', body, headers = {}, timeoutMs = 5000 }: Call = {}): Promise<Reply> {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const content = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-    const whole = path.startsWith('//') ? url + path.slice(1) : `${url}/sd/v1${path}`;
-    const sentAt = Date.now();
-    return new Promise((resolve, reject) => {
-      const failed = (error: Error) => {
-        clearTimeout(timer);
-        reject(new NoAnswer(error.message, sentAt, Date.now()));
-      };
-      const sent = request(whole, { agent: this.#agent, method, headers: { 'x-api-token': TOKEN, ...content, ...headers } }, (response) => {
-        const pieces: Buffer[] = [];
-        response.on('data', (piece: Buffer) => pieces.push(piece)).on('error', failed);
-        response.on('end', () => {
-          clearTimeout(timer);
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(pieces).toString(), sentAt, receivedAt: Date.now() });
-        });
-      });
-      const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-      sent.on('error', failed);
-      sent.end(text);
-    });
-  }
-
-  close() {
-    this.#agent.destroy();
+    super(TOKEN, 5000, maxSockets);
   }
 }
 

@@ -45,8 +45,13 @@ export class RedisRegistry implements Registry {
   }
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
-    const guarded = beats.map((beat) => this.#guarded(beat));
+    const guarded = beats.some(isPatch) ? beats.map((beat) => this.#guarded(beat)) : beats;
     const results = await this.#beat(guarded);
+    return results.every(({ status }) => status === 200) ? results : this.#reconsider(beats, guarded, results);
+  }
+
+  /** Some beats were refused: those that the store may be wrong about are said again, once it has what this replica knows. */
+  async #reconsider(beats: Beat[], guarded: Beat[], results: BeatResult[]): Promise<BeatResult[]> {
     const lost = new Map<Beat, string>();
     results.forEach(({ status }, i) => {
       const incarnation = this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { check, instanceModel, type InstanceInput, type InstanceOutput, type Operation } from '../helpers/linearizable.js';
 import { bound, report } from './helpers/bounds.js';
-import { Client, NotSent, pick, type Call, type Reply } from './helpers/client.js';
+import { Client, NoAnswer, pick, type Call, type Reply } from './helpers/client.js';
 import { startFaults, startKiller, startSlowFleet, type SlowFleet } from './helpers/slow-fleet.js';
 
 const CLIENTS = 8;
@@ -64,7 +64,7 @@ async function runClient(client: number, recorder: Recorder, until: number) {
     try {
       return await http.call(pick(fleet.members).replica.url, path, { timeoutMs: 2000, ...call });
     } catch (error) {
-      return error instanceof NotSent ? 'unsent' : 'unknown';
+      return error instanceof NoAnswer && error.unsent ? 'unsent' : 'unknown';
     }
   };
   const write = async (id: string, input: Exclude<InstanceInput, { verb: 'discover' }>) => {

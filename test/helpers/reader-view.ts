@@ -11,7 +11,7 @@ import { WatchHub } from '../../src/registry/watch-hub.js';
 import { openRegistry, silent, type StoreSetup } from './gateway.js';
 import { openGate } from './redis-gate.js';
 import { startRedis } from './redis.js';
-import { FrameParser, type Frame } from './sse.js';
+import type { Frame } from './sse.js';
 import { CALLER, complete, readStore } from './store.js';
 import { until } from './until.js';
 import { openView } from './view.js';
@@ -48,35 +48,6 @@ export async function expectAsFresh({ store, raw, keys }: Opened, view: View, ur
   await fresh.close();
 }
 
-/** What a watcher is sent, as frames. */
-export async function watchFrames(registry: Registry, from?: string) {
-  const frames: Frame[] = [];
-  const parser = new FrameParser((frame) => frames.push(frame));
-  let [closed, gone] = [false, () => undefined as void];
-  const sink = {
-    write: (bytes: Buffer) => (parser.push(bytes.toString()), true),
-    onDrain: () => undefined,
-    get closed() {
-      return closed;
-    },
-    onClose: (tell: () => void) => void (gone = tell),
-    allowed: true,
-    end: () => undefined,
-    destroy: () => undefined,
-  };
-  await registry.watch({}, from, sink);
-  onTestFinished(() => {
-    closed = true;
-    gone();
-  });
-  const told = () => frames.filter(({ event }) => event !== 'bookmark');
-  /** Frames since the last `reset`, it included; waits for the snapshot behind it. */
-  const sinceReset = () => until(() => {
-    const at = told().map(({ event }) => event).lastIndexOf('reset');
-    return at >= 0 && told()[at + 1]?.event === 'snapshot' ? told().slice(at) : undefined;
-  });
-  return { frames, told, sinceReset };
-}
 export const instancesIn = (frame: Frame | undefined) => (frame?.json<{ instances: { instanceId: string }[] }>().instances ?? []).map(({ instanceId }) => instanceId).sort();
 
 /** Looks at the view all the time: how few it showed, how stale it said it was. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { buildGateway, caller, TOKEN } from '../helpers/gateway.js';
 import { redisNow } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
-import { watchFrames } from '../recovery/helpers/frames.js';
+import { watchFrames } from '../helpers/watch-frames.js';
 import { keepBeating, listed, names, openSwept, registerAll, suspects, type Listed, type Swept } from './helpers.js';
 
 const SILENT = names(30);

@@ -30,30 +30,28 @@ test('100 acknowledged registrations that no reader ever saw survive an emptied 
   expect([a.view.pending.size, b.view.pending.size]).toEqual([0, 0]);
 });
 
-test('acknowledged registrations that no reader saw survive a loss that breaks nobody\'s chain', async () => {
+/** One replica of three instances, and a Redis that has lost exactly those registrations that it acknowledged and had not read. */
+async function loseUnread(lost: string[]) {
   const { replicas, raw, keys } = await openReplicas(1);
   const [a] = replicas as [Replica];
   await registerAll(a, names(3));
   await knows(a, 3);
   const picture = await takePicture(raw, keys);
   a.gate.halt();
-  await registerAll(a, names(10, 'lost'));
+  await registerAll(a, lost);
   await rollBack(raw, keys, picture);
   letIn(a);
+  return { a, replicas, raw, keys };
+}
+
+test('acknowledged registrations that no reader saw survive a loss that breaks nobody\'s chain', async () => {
+  const { replicas, raw, keys } = await loseUnread(names(10, 'lost'));
   await until(async () => (await readStore(raw, keys)).records.size === 13, 5000);
   await expectSettled(raw, keys, replicas);
 });
 
 test('a heartbeat of an acknowledged registration that was lost before anybody read it is not told to register again', async () => {
-  const { replicas, raw, keys } = await openReplicas(1);
-  const [a] = replicas as [Replica];
-  await registerAll(a, names(3));
-  await knows(a, 3);
-  const picture = await takePicture(raw, keys);
-  a.gate.halt();
-  await registerAll(a, ['lost']);
-  await rollBack(raw, keys, picture);
-  letIn(a);
+  const { a } = await loseUnread(['lost']);
   await until(() => a.view.staleMs === undefined && a.reader.fresh);
   const answers = new Set<number>();
   await until(async () => {

@@ -5,7 +5,7 @@ import type { Found } from '../../src/registry/registry.js';
 import { parseRevision } from '../../src/registry/revision.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
-import { watchFrames } from './helpers/frames.js';
+import { watchFrames } from '../helpers/watch-frames.js';
 import { empty, rollBack, takePicture } from './helpers/loss.js';
 import { ALL, expectSettled, openReplica, openReplicas, type Replica } from './helpers/replica.js';
 

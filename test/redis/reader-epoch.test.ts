@@ -2,9 +2,10 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { RedisRegistry } from '../../src/redis/redis-registry.js';
 import { parseRevision } from '../../src/registry/revision.js';
 import { openRegistry } from '../helpers/gateway.js';
-import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openCautious, openGated, openOwn, registerAll, watchFrames, type Opened } from '../helpers/reader-view.js';
+import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openCautious, openGated, openOwn, registerAll, type Opened } from '../helpers/reader-view.js';
 import { CALLER, complete, expectAgreement, expectChain, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
+import { watchFrames } from '../helpers/watch-frames.js';
 
 const epochOf = async ({ raw, keys }: Opened) => (await raw.hget(keys.epoch, 'id')) ?? '';
 

@@ -1,10 +1,11 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { compareIds, parseRevision } from '../../src/registry/revision.js';
 import { openRegistry } from '../helpers/gateway.js';
-import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openGated, openOwn, pictureOf, registerAll, watchFrames, type Opened } from '../helpers/reader-view.js';
+import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openGated, openOwn, pictureOf, registerAll, type Opened } from '../helpers/reader-view.js';
 import { Trap } from '../helpers/redis-gate.js';
 import { CALLER, complete } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
+import { watchFrames } from '../helpers/watch-frames.js';
 
 test.each<[string, (opened: Opened) => Promise<unknown>]>([
   ['an entry that is no event', ({ raw, keys }) => raw.xadd(keys.events, '*', 'hello', 'world')],

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest';
-import type { Registry } from '../../../src/registry/registry.js';
-import { FrameParser, type Frame } from '../../helpers/sse.js';
+import type { Registry } from '../../src/registry/registry.js';
+import { FrameParser, type Frame } from './sse.js';
+import { until } from './until.js';
 
 /** What a watcher of everything is sent, as frames. */
 export async function watchFrames(registry: Registry, from?: string) {
@@ -23,8 +24,15 @@ export async function watchFrames(registry: Registry, from?: string) {
     closed = true;
     gone();
   });
+  const told = () => frames.filter(({ event }) => event !== 'bookmark');
   return {
     frames,
+    told,
+    /** Frames since the last `reset`, it included; waits for the snapshot behind it. */
+    sinceReset: () => until(() => {
+      const at = told().map(({ event }) => event).lastIndexOf('reset');
+      return at >= 0 && told()[at + 1]?.event === 'snapshot' ? told().slice(at) : undefined;
+    }),
     kinds: () => frames.map(({ event }) => event),
     lastEventId: () => parser.lastEventId,
     /** Whom a frame is about. */
