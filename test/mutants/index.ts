@@ -1,0 +1,11 @@
+import { gateway } from './gateway.js';
+import type { Mutant } from './mutant.js';
+import { registry } from './registry.js';
+import { scripts } from './scripts.js';
+import { store } from './store.js';
+
+export type { Mutant } from './mutant.js';
+
+export const mutants: Mutant[] = [...scripts, ...store, ...registry, ...gateway];
+
+export const editsOf = ({ find, replace, also = [] }: Mutant) => [{ find, replace }, ...also];
