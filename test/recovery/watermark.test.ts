@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { eventsIn } from '../helpers/events.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
+import { startRedis } from '../helpers/redis.js';
 import { until } from '../helpers/until.js';
 import { empty } from './helpers/loss.js';
 import { ALL, expectSettled, openReplicas, shownBy, type Replica } from './helpers/replica.js';
@@ -21,13 +22,14 @@ function fewestShown(replicas: Replica[]) {
 }
 
 test('nobody lapses while Redis does not have everything again: a replica whose word is refused holds its watermark', async () => {
-  const { replicas, raw, keys } = await openReplicas(1);
+  const redis = await startRedis(); // of its own: other tests write to the one that all share
+  onTestFinished(() => redis.stop());
+  const { replicas, raw, keys } = await openReplicas(1, redis.url);
   const [a] = replicas as [Replica];
   await registerAll(a, names(5), 1);
   await caughtUp(a);
   const { seen, stop } = fewestShown(replicas);
   await raw.config('SET', 'maxmemory', '1'); // what is not allowed when Redis is full is refused, as a restore is
-  onTestFinished(() => raw.config('SET', 'maxmemory', '0').then(() => undefined));
   await empty(raw, keys);
   await until(() => a.view.table.position.id === '');
   const from = performance.now();
