@@ -23,6 +23,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/shedding.test.ts',
   },
   {
+    name: 'prefer-goes-back-and-forth',
+    guard: 'a header takes time by its length',
+    find: `const seconds = unquoted(value.join('=').trim()).trim();`,
+    replace: `const seconds = /^\\s*"?([^";]*?)"?\\s*$/.exec(value.join('='))?.[1] ?? '';`,
+    test: 'test/regular-expressions.test.ts',
+  },
+  {
     name: 'public-is-shed',
     guard: 'health, metrics and documents always answer',
     find: `if (!url?.startsWith('/sd/')) return undefined;`,
