@@ -65,7 +65,7 @@ export class Reader {
   ) {
     this.#tail = new LogTail(source);
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
-    this.#recovery = new Recovery(source, view.pending);
+    this.#recovery = new Recovery(source, view);
   }
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
@@ -182,15 +182,15 @@ export class Reader {
 
   /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
   async #recover({ graceFromMs }: Pulse) {
-    const { table } = this.#loaded as Loaded;
+    if (!this.#adopted) return;
     if (graceFromMs !== this.#graceFromMs) {
       this.#graceFromMs = graceFromMs;
-      if (this.#adopted && this.#recovery.left === 0) await this.#recovery.check(table);
+      if (this.#recovery.left === 0) await this.#recovery.check();
     }
-    this.#recovery.checkPending(table);
+    this.#recovery.checkPending();
     if (this.#recovery.left > 0) {
       if (!this.#recovery.due) return;
-      await this.#recovery.speak(table.position);
+      await this.#recovery.speak();
       this.#behind = true;
     } else if (this.#recoveringSince !== undefined) {
       this.log.info({ seconds: secondsSince(this.#recoveringSince), instances: this.view.size }, 'redis has everything again');
@@ -218,7 +218,7 @@ export class Reader {
     this.#recoveringSince ??= performance.now();
     this.view.reunite(true);
     this.log.warn('redis has lost what this replica knows: giving it back');
-    const found = await this.#recovery.begin(loaded, this.#memory as Ring, sameEpoch);
+    const found = await this.#recovery.begin(this.#memory as Ring, sameEpoch);
     if (!found) return this.#startOver('outdated');
     this.view.reunite(true);
     const { position, ring, holds } = found;

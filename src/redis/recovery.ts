@@ -9,7 +9,7 @@ import { instanceJson } from '../registry/record.js';
 import { compareIds, msOfId, type Position } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import type { Table } from '../registry/table.js';
-import type { Loaded } from '../registry/view.js';
+import type { Loaded, View } from '../registry/view.js';
 import { readHolds, type Source } from './load.js';
 import { lastKnown } from './continuity.js';
 import { findMissing, instanceOf, restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
@@ -42,7 +42,8 @@ interface Claim {
 
 /**
  * What a replica does when Redis has lost something that it knows: it finds the last entry of the log that both have, keeps what
- * Redis says after it, and gives back the rest. docs/design.md, "Recovery", has the reasons.
+ * Redis says after it, and gives back the rest. docs/design.md, "Recovery", has the reasons. Nothing but the view is ever given
+ * back: a table that is still being loaded lacks what was not read yet, and what it lacks would be taken for lost.
  */
 export class Recovery {
   /** What is still to be given back, by id. */
@@ -52,7 +53,7 @@ export class Recovery {
 
   constructor(
     private readonly source: Source,
-    private readonly pending: Pending,
+    private readonly view: View,
   ) {}
 
   /** The watermark must not move on: the store does not have everything again, and who does not beat there may be alive. */
@@ -73,9 +74,13 @@ export class Recovery {
    * After a loss: where to go on reading, and with which ring. `memory` is the latest changes that were read, lost or not. Undefined
    * when this replica knows less than the others, or less than the log: then it has to read everything anew.
    */
-  async begin({ table, ring }: Loaded, memory: Ring, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
+  async begin(memory: Ring, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
+    const { table, ring } = this.#known;
     const claim = await this.#claim(table, lostUnderKnownEpoch);
-    if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) return undefined;
+    if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) {
+      this.view.pending.forgetBefore(claim.freshestMs - RECENT_MS); // others have read them, and whether they still stand is theirs to know
+      return undefined;
+    }
     const common = await lastKnown(this.source, memory);
     if (common === undefined) return undefined;
     const members = [...table.members.values()];
@@ -87,24 +92,25 @@ export class Recovery {
       ...lost.map((member) => wordOf(member, 'over')),
       ...unsaid,
       ...wordsOnDepartures(table, tail, common === '' ? claim.freshestMs - RECENT_MS : 0),
-      ...wordsOnPending(this.pending, table, tail),
+      ...wordsOnPending(this.view.pending, table, tail),
     ]);
     return { position: { epoch: claim.epoch, id: common }, ring: ring.upTo(common, claim.epoch), holds: await readHolds(this.source) };
   }
 
   /** After an outage that broke nothing: records may have gone all the same, so what is missing is given back. */
-  async check(table: Table) {
-    this.#start(await this.#wordsOnMissing([...table.members.values()]));
+  async check() {
+    this.#start(await this.#wordsOnMissing([...this.#known.table.members.values()]));
   }
 
   /**
    * The log has been read to its end, and does not have a write that was acknowledged long ago: it went to a primary that is one
    * no longer, and nobody had read it. Nothing else tells of that.
    */
-  checkPending(table: Table) {
+  checkPending() {
+    const { pending } = this.view;
     const now = performance.now();
-    if (this.left > 0 || this.pending.oldestAt > now - UNREAD_MS || this.#startedAt > now - UNREAD_MS) return;
-    this.#start(wordsOnPending(this.pending, table, []));
+    if (this.left > 0 || pending.oldestAt > now - UNREAD_MS || this.#startedAt > now - UNREAD_MS) return;
+    this.#start(wordsOnPending(pending, this.#known.table, []));
   }
 
   /** Something was read from the log. What Redis says itself is not spoken against. */
@@ -115,11 +121,11 @@ export class Recovery {
   }
 
   /** Gives back some of it; what this makes of the log is to be read before the next time. */
-  async speak(position: Position) {
+  async speak() {
     const words: Word[] = [];
     for (const word of this.#words.values()) if (words.push(word) === WORDS_PER_CALL) break;
     this.#failedAt = performance.now();
-    const outcome = await restore(this.source, position, words);
+    const outcome = await restore(this.source, this.#known.table.position, words);
     if (outcome === 'done') for (const { instanceId } of words) this.#words.delete(instanceId);
     if (outcome === 'done' || outcome === 'behind') this.#failedAt = -Infinity; // the next read says where it goes on
   }
@@ -127,6 +133,10 @@ export class Recovery {
   /** Everything is read anew: what this replica knew is of no use. */
   forget() {
     this.#words.clear();
+  }
+
+  get #known(): Loaded {
+    return this.view.current as Loaded; // asked only by a reader whose table is the view's
   }
 
   #start(words: Word[]) {

@@ -1,6 +1,6 @@
 import type { Instance } from '../contract/index.js';
 import type { Change } from './change.js';
-import { compareIds, parseRevision, type Position } from './revision.js';
+import { compareIds, msOfId, parseRevision, type Position } from './revision.js';
 
 /** What a write makes of an instance; undefined: it is gone. */
 export type Effect = (before: Instance | undefined) => Instance | undefined;
@@ -30,7 +30,7 @@ export interface PendingWrite {
 export class Pending {
   readonly #writes = new Map<string, Write[]>();
 
-  /** `readUpTo` is the id up to which the view has read already. */
+  /** `readUpTo` is the id up to which the view has read already; '' before its first load. */
   add(instanceId: string, revision: string, readUpTo: string, effect: Effect) {
     const at = parseRevision(revision);
     if (!at?.id || compareIds(at.id, readUpTo) <= 0) return;
@@ -53,10 +53,25 @@ export class Pending {
     else this.#writes.delete(record.instanceId);
   }
 
-  /** The view has been read anew, up to this id. */
-  readUpTo(id: string) {
+  /**
+   * The view has been read anew, up to this position, with the latest changes before it; `heldBy` tells from which entry what it has
+   * of an instance is. A write of another epoch is in there, or nowhere.
+   */
+  readAll(changes: readonly Change[], { epoch, id }: Position, heldBy: (instanceId: string) => string | undefined) {
+    for (const change of changes) this.read(change);
+    this.#keep(({ at }, instanceId) => compareIds(heldBy(instanceId) ?? '', at.id) < 0 && (at.epoch !== epoch || compareIds(at.id, id) > 0));
+  }
+
+  /** What came before this time of the store's clock is known to others, or to nobody for sure. */
+  forgetBefore(ms: number) {
+    this.#keep(({ at }) => msOfId(at.id) >= ms);
+  }
+
+  #keep(stands: (write: Write, instanceId: string) => boolean) {
     for (const [instanceId, writes] of this.#writes) {
-      if (writes.every(({ at }) => compareIds(at.id, id) <= 0)) this.#writes.delete(instanceId);
+      const left = writes.filter((write) => stands(write, instanceId));
+      if (left.length > 0) this.#writes.set(instanceId, left);
+      else this.#writes.delete(instanceId);
     }
   }
 

@@ -64,6 +64,11 @@ export class View {
     return this.#loaded !== undefined;
   }
 
+  /** What it answers from, however old that is; undefined before the first load. */
+  get current(): Loaded | undefined {
+    return this.#loaded;
+  }
+
   /** It can answer: loaded, and not stale for too long. */
   get serving(): boolean {
     return this.loaded && this.#sinceWatermarkMs <= this.#maxStaleMs;
@@ -133,9 +138,7 @@ export class View {
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
     this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
-    // When others knew better, what only this replica was told of is still to be said.
-    if (reason === 'outdated') for (const change of loaded.ring.since(loaded.ring.first)) this.pending.read(change);
-    else this.pending.readUpTo(loaded.table.position.id);
+    this.pending.readAll(loaded.ring.since(loaded.ring.first), loaded.table.position, (id) => loaded.table.members.get(id)?.of);
     loaded.table.changedHomes.clear();
     this.#waits.check();
     this.polls.changed(undefined, (query) => this.answer(query));
@@ -159,7 +162,7 @@ export class View {
 
   /** A write was acknowledged. Until the log has it, this replica alone answers for it. */
   acknowledged(id: string, revision: string, effect: Effect) {
-    if (this.#loaded) this.pending.add(id, revision, this.#loaded.table.position.id, effect);
+    this.pending.add(id, revision, this.position?.id ?? '', effect);
   }
 
   /** Where an instance lives as far as this replica knows. */

@@ -126,9 +126,23 @@ export const store: Mutant[] = [
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
+    name: 'old-pending-said',
+    guard: 'a replica that had read less says no write again that others have long read',
+    find: 'this.view.pending.forgetBefore(claim.freshestMs - RECENT_MS);',
+    replace: '',
+    test: 'test/recovery/outdated.test.ts',
+  },
+  {
+    name: 'said-before-adopted',
+    guard: 'nothing is said to Redis while the registry is being read anew',
+    find: 'if (!this.#adopted) return;',
+    replace: '',
+    test: 'test/recovery/outdated.test.ts',
+  },
+  {
     name: 'outage-unchecked',
     guard: 'records that went missing in an outage are given back',
-    find: 'if (this.#adopted && this.#recovery.left === 0) await this.#recovery.check(table);',
+    find: 'if (this.#recovery.left === 0) await this.#recovery.check();',
     replace: '',
     test: 'test/recovery/outage.test.ts',
   },
@@ -154,6 +168,13 @@ export const store: Mutant[] = [
     test: 'test/recovery/parked.test.ts',
   },
   {
+    name: 'nothing-pending-before-the-load',
+    guard: 'a write that is acknowledged before the first load is remembered',
+    find: `this.pending.add(id, revision, this.position?.id ?? '', effect);`,
+    replace: `if (this.loaded) this.pending.add(id, revision, this.position?.id ?? '', effect);`,
+    test: 'test/recovery/pending.test.ts',
+  },
+  {
     name: 'patch-without-pending',
     guard: 'a patch is remembered from its acknowledgement on',
     find: 'this.view.acknowledged(id, revision, () => instance);',
@@ -163,7 +184,7 @@ export const store: Mutant[] = [
   {
     name: 'pending-lost-unnoticed',
     guard: 'a write that nobody read and the log does not have is given back',
-    find: 'this.#recovery.checkPending(table);',
+    find: 'this.#recovery.checkPending();',
     replace: '',
     test: 'test/recovery/pending.test.ts',
   },
@@ -206,8 +227,8 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
   {
     name: 'stale-speaks',
     guard: 'who had read much less than the furthest keeps silent',
-    find: 'if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) return undefined;',
-    replace: '',
+    find: 'if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) {',
+    replace: 'if (table.watermarkMs < claim.freshestMs - 1e9 * FRESHEST_WITHIN_MS) {',
     test: 'test/recovery/lost-tail.test.ts',
   },
   {

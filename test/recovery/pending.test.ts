@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
 import { empty, rollBack, takePicture } from './helpers/loss.js';
-import { expectSettled, openReplicas, type Replica } from './helpers/replica.js';
+import { expectSettled, openBare, openReplica, openReplicas, type Replica } from './helpers/replica.js';
 
 const names = (count: number, stem = 'i') => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
 const registerAll = ({ registry }: Replica, ids: string[], fields = {}) =>
@@ -128,4 +128,14 @@ test('a registration that was read is no longer pending, and one that came to no
   await expect(a.registry.remove('nobody', {}, CALLER)).rejects.toMatchObject({ code: 'instance_not_found' });
   await registerAll(a, ['i-1']); // repeated: it only renews
   await until(() => a.view.pending.size === 0);
+});
+
+test('a registration that was acknowledged before the registry had been read survives an emptied Redis', async () => {
+  const bare = await openBare();
+  const starting = await openReplica(bare, { ownStore: false }); // it waits until the epoch is settled
+  await registerAll(starting, ['early']);
+  expect(starting.view.loaded).toBe(false);
+  await empty(bare.raw, bare.keys);
+  await until(async () => (await readStore(bare.raw, bare.keys)).records.has('early'), 10_000);
+  await expectSettled(bare.raw, bare.keys, [starting]);
 });

@@ -86,12 +86,24 @@ test("what the store says of its own in another epoch stands for every write, al
   expect(pending.size).toBe(0);
 });
 
-test('after everything was read anew, only instances with a write from behind that are pending', () => {
+test('after everything was read anew, only writes are pending that are in nothing that was read', () => {
+  const pending = new Pending();
+  pending.add('behind', AT(20), '', nothing);
+  pending.add('behind', AT(5), '', nothing);
+  pending.add('read', AT(10), '', nothing);
+  pending.add('held', `another.${idAt(T0 + 30)}`, '', nothing);
+  pending.add('told', `another.${idAt(T0 + 40)}`, '', nothing);
+  pending.add('lost', `another.${idAt(T0 + 1)}`, '', nothing);
+  const told = change(idAt(T0 + 10), 'restored', record({ instanceId: 'told' }), { of: idAt(T0 + 40) });
+  pending.readAll([told], { epoch: EPOCH, id: idAt(T0 + 10) }, (id) => (id === 'held' ? idAt(T0 + 30) : undefined));
+  expect(idsIn(pending)).toEqual([`behind ${idAt(T0 + 20)}`, `lost ${idAt(T0 + 1)}`]);
+});
+
+test('what came before a time can be forgotten', () => {
   const pending = new Pending();
   pending.add('a', AT(10), '', nothing);
   pending.add('b', AT(20), '', nothing);
-  pending.add('b', AT(5), '', nothing);
-  pending.readUpTo(idAt(T0 + 10));
+  pending.forgetBefore(T0 + 20);
   expect(idsIn(pending)).toEqual([`b ${idAt(T0 + 20)}`]);
 });
 
