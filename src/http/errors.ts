@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ProblemCode } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
-import { problemOf, PROBLEM_TYPE, statusOf, type Refusal } from './problems.js';
+import { problemOf, PROBLEM_TYPE, shown, shownDetail, statusOf, type Refusal } from './problems.js';
 import { fieldErrors } from './validation.js';
 
 const RETRY_AFTER_SECONDS = 1;
@@ -91,7 +91,8 @@ function mayLog(code: ProblemCode): { leftOut?: number } | undefined {
 
 function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Refusal, request: FastifyRequest) {
   const { log } = request.server;
-  const instanceId = (request.params as { id?: string } | undefined)?.id;
+  const { id } = (request.params ?? {}) as { id?: string };
+  const instanceId = id && shown(id); // before the schema has seen it, as long as a URL
   const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name, instanceId };
   if (code === 'internal') return log.error({ ...about, err: error }, 'request failed');
   const read = request.method === 'GET' || request.method === 'HEAD';
@@ -100,5 +101,5 @@ function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Ref
   if (!more) return;
   const line = { ...about, ...more };
   if (status >= 500) log.warn({ ...line, cause: (error.cause as Error | undefined)?.message }, 'request refused');
-  else log.info({ ...line, detail }, 'write refused');
+  else log.info({ ...line, detail: shownDetail(detail) }, 'write refused');
 }

@@ -22,6 +22,16 @@ const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
+const MAX_SHOWN = 100;
+const MAX_DETAIL = 2000;
+
+const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most)}\u2026` : text);
+
+/** A caller's text as answers and logs may show it: at most 100 letters, without control characters. */
+export const shown = (text: string) => cut(text, MAX_SHOWN).toWellFormed().replace(/[\u0000-\u001f\u007f]/g, '\ufffd');
+
+export const shownDetail = (detail: string) => cut(detail, MAX_DETAIL);
+
 /** A refusal on its way to an answer. */
 export interface Refusal {
   code: ProblemCode;
@@ -40,7 +50,7 @@ export function problemOf(refusal: Refusal, requestId: string): Problem {
     type: `urn:rollcall:problem:${code}`,
     title,
     status: refusal.status ?? status,
-    detail,
+    detail: shownDetail(detail),
     code,
     requestId,
     ...(errors && { errors }),

@@ -1,6 +1,7 @@
 import { Ajv, type Options } from 'ajv';
 import type { FastifyInstance, FastifySchema, FastifySchemaValidationError } from 'fastify';
 import { formatRules, formats, patternRules, type FieldError } from '../contract/index.js';
+import { shown } from './problems.js';
 import { sharedSchemas } from './schemas.js';
 
 /** Containers within a value, itself included. A number that JSON cannot write (1e999 is read as Infinity) is too deep by itself. */
@@ -17,7 +18,7 @@ function depthOf(value: unknown, limit: number): number {
 const MAX_STRINGIFIED_DEPTH = 64;
 
 function createAjv(options: Options): Ajv {
-  const ajv = new Ajv({ allErrors: true, removeAdditional: false, useDefaults: true, strict: false, ...options });
+  const ajv = new Ajv({ removeAdditional: false, useDefaults: true, strict: false, coerceTypes: false, ...options });
   ajv.addKeyword({
     keyword: 'x-max-depth',
     type: 'object',
@@ -35,19 +36,67 @@ function createAjv(options: Options): Ajv {
   return ajv;
 }
 
+/** Every failure is looked for only where no more values than this can fail. */
+const MAX_TOLD_VALUES = 1000;
+/** Failures that are looked at to tell of the best. */
+const MAX_FAILURES = 100;
+
+/** Whether a value holds at most so many values; looks at no more than that. */
+function isSmall(value: unknown, most: number): boolean {
+  const open = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (typeof next !== 'object' || next === null) continue;
+    for (const key in next) {
+      if (--most < 0) return false;
+      open.push((next as Record<string, unknown>)[key]);
+    }
+  }
+  return true;
+}
+
+/** The values of a query that stand for a number or a boolean. A number is digits: not `1e2`, `0x10`, `+5` or ` 5`, which `Number` would take. */
+function readTexts(texts: unknown, properties: Record<string, { type?: string }>) {
+  const given = texts as Record<string, unknown>;
+  for (const name in given) {
+    const text = given[name];
+    if (typeof text !== 'string' || !Object.hasOwn(properties, name)) continue;
+    const { type } = properties[name] as { type?: string };
+    if (type === 'integer' && /^[0-9]+$/.test(text)) given[name] = Number(text);
+    if (type === 'boolean' && (text === 'true' || text === 'false')) given[name] = text === 'true';
+  }
+}
+
+type Validate = ((value: unknown) => boolean) & { errors?: FastifySchemaValidationError[] };
+
 /**
- * Bodies are taken as they are: nothing is coerced, unknown fields are refused. Query and path are text, so numbers and
- * booleans are read from it; a repeated query parameter is a list, and fails as such.
+ * Bodies are taken as they are: nothing is converted, unknown fields are refused. Query and path are text, so numbers and booleans
+ * are read from it; a repeated query parameter is a list, and fails as such.
+ *
+ * The first failure ends a check, and of a list or object that is too long that is the first, before anything in it is looked at. All
+ * failures are told only where there is little that can fail: so a hostile body costs no more than a right one.
  */
 export function installValidation(app: FastifyInstance) {
-  const strict = createAjv({ coerceTypes: false });
-  const reading = createAjv({ coerceTypes: true });
-  app.setValidatorCompiler<FastifySchema>(({ schema, httpPart }) => (httpPart === 'body' ? strict : reading).compile(schema));
+  const [first, every] = [createAjv({}), createAjv({ allErrors: true })];
+  app.setValidatorCompiler<FastifySchema & { properties?: Record<string, { type?: string }> }>(({ schema, httpPart }) => {
+    const check = first.compile(schema);
+    let checkAll: typeof check | undefined; // made when it is needed, which for most routes is never
+    const validate: Validate = (value) => {
+      if (httpPart !== 'body') readTexts(value, schema.properties ?? {});
+      if (check(value)) return true;
+      let { errors } = check;
+      if (isSmall(value, MAX_TOLD_VALUES)) {
+        checkAll ??= every.compile(schema);
+        checkAll(value);
+        errors = checkAll.errors ?? errors;
+      }
+      validate.errors = errors as FastifySchemaValidationError[];
+      return false;
+    };
+    return validate;
+  });
 }
 
 const MAX_ERRORS = 20;
-
-const within = (path: string, outer: string) => path === outer || path.startsWith(`${outer}/`);
 
 /**
  * Every failed rule with the place it failed at and, where the schema can tell, what would be right. A union reports the
@@ -55,13 +104,24 @@ const within = (path: string, outer: string) => path === outer || path.startsWit
  * knows more than one that wanted another type.
  */
 export function fieldErrors(failures: FastifySchemaValidationError[], context = 'body'): FieldError[] {
-  const unions = failures.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath);
-  const branches = failures.filter(({ keyword }) => keyword !== 'anyOf');
-  const told = branches.filter(({ instancePath }) => !unions.some((union) => within(instancePath, union)));
-  for (const union of unions.filter((path) => !unions.some((outer) => outer !== path && within(path, outer)))) {
-    told.push(...bestOf(branches.filter(({ instancePath }) => within(instancePath, union))));
+  const unions = new Set(failures.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath));
+  const told: FastifySchemaValidationError[] = [];
+  const ofUnion = new Map<string, FastifySchemaValidationError[]>();
+  for (const failure of failures.filter(({ keyword }) => keyword !== 'anyOf').slice(0, MAX_FAILURES)) {
+    const union = outermost(failure.instancePath, unions);
+    if (union === undefined) told.push(failure);
+    else ofUnion.set(union, [...(ofUnion.get(union) ?? []), failure]);
   }
+  for (const branches of ofUnion.values()) told.push(...bestOf(branches));
   return told.slice(0, MAX_ERRORS).map((failure) => ({ pointer: pointerOf(failure, context), detail: ruleOf(failure, context) }));
+}
+
+/** The shortest path of these that a path lies in. */
+function outermost(path: string, unions: Set<string>): string | undefined {
+  for (let end = 0; end >= 0; end = path.indexOf('/', end + 1)) {
+    if (unions.has(path.slice(0, end))) return path.slice(0, end);
+  }
+  return unions.has(path) ? path : undefined;
 }
 
 function bestOf(failures: FastifySchemaValidationError[]) {
@@ -75,7 +135,8 @@ const parameter = (value: unknown) => (typeof value === 'string' ? value : '');
 
 function pointerOf({ instancePath, keyword, params }: FastifySchemaValidationError, context: string): string {
   const missing = keyword === 'required' ? parameter(params.missingProperty) : keyword === 'additionalProperties' ? parameter(params.additionalProperty) : '';
-  const path = missing ? `${instancePath}/${missing.replaceAll('~', '~0').replaceAll('/', '~1')}` : instancePath;
+  const name = shown(missing).replaceAll('~', '~0').replaceAll('/', '~1');
+  const path = missing ? `${instancePath}/${name}` : instancePath;
   if (context === 'querystring') return `?${path.slice(1)}`;
   if (context === 'params') return `/{${path.slice(1)}}`;
   return path;

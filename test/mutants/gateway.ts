@@ -16,6 +16,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/evict.test.ts',
   },
   {
+    name: 'every-failure-looked-for',
+    guard: 'a hostile body costs no more than a right one',
+    find: 'const [first, every] = [createAjv({}), createAjv({ allErrors: true })];',
+    replace: 'const [first, every] = [createAjv({ allErrors: true }), createAjv({ allErrors: true })];',
+    test: 'test/http/hostile-bodies.test.ts',
+  },
+  {
     name: 'heartbeats-shed-first',
     guard: 'reads are left out before registrations, and those before heartbeats',
     find: `if (config.bucket === 'heartbeat') return 'heartbeat';`,
@@ -26,7 +33,7 @@ export const gateway: Mutant[] = [
     name: 'prefer-goes-back-and-forth',
     guard: 'a header takes time by its length',
     find: `const seconds = unquoted(value.join('=').trim()).trim();`,
-    replace: `const seconds = /^\\s*"?([^";]*?)"?\\s*$/.exec(value.join('='))?.[1] ?? '';`,
+    replace: `const seconds = /^\\s*"?([^";]*?)"?\\s*$/.exec(unquoted(value.join('=')))?.[1] ?? '';`,
     test: 'test/regular-expressions.test.ts',
   },
   {
@@ -35,6 +42,20 @@ export const gateway: Mutant[] = [
     find: `if (!url?.startsWith('/sd/')) return undefined;`,
     replace: 'if (url === undefined) return undefined;',
     test: 'test/http/shedding.test.ts',
+  },
+  {
+    name: 'names-not-cut',
+    guard: 'what a caller sent is cut before it is shown or logged',
+    find: 'const cut = (text: string, most: number) => (text.length > most ?',
+    replace: 'const cut = (text: string, most: number) => (text.length > 1e9 * most ?',
+    test: 'test/http/hostile-bodies.test.ts',
+  },
+  {
+    name: 'numbers-as-number-reads-them',
+    guard: 'a decimal integer is digits',
+    find: `if (type === 'integer' && /^[0-9]+$/.test(text)) given[name] = Number(text);`,
+    replace: `if (type === 'integer' && /[0-9]+/.test(text)) given[name] = Number(text);`,
+    test: 'test/http/bad-input.test.ts',
   },
   {
     name: 'registrations-unbounded',
