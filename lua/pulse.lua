@@ -2,8 +2,8 @@
 -- A replica's sign of life, with every read of its view: founds the epoch, notices an outage and a mass lapse, tells the time.
 -- ARGV[3] 'sweep' when a sweep begins here, else ''
 -- Reply { now in ms, start of the last grace in ms, epoch, when it was founded in ms, id of the last event or '', begin of the
---   last sweep in ms }
--- Events held; released, when a sweep begins
+--   last sweep in ms, up to which ms all lapses have been judged }
+-- Events held
 -- @include keys
 -- @include clock
 -- @include hold
@@ -12,11 +12,11 @@
 -- @include judge
 witness()
 local id = epoch()
-judge_lapses()
+local judged = judge_lapses()
 if ARGV[3] == 'sweep' then
-  release_holds()
   redis.call('SET', SWEPT, int(now))
 else
   redis.call('SET', SWEPT, int(now), 'NX') -- the silence of an emptied Redis begins now
 end
-return { int(now), redis.call('GET', GRACE) or '0', id, redis.call('HGET', EPOCH, 'at') or '0', head, redis.call('GET', SWEPT) }
+local grace, at, swept = redis.call('GET', GRACE) or '0', redis.call('HGET', EPOCH, 'at') or '0', redis.call('GET', SWEPT)
+return { int(now), grace, id, at, head, swept, int(judged) }

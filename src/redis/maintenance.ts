@@ -1,147 +1,87 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Maintenance, SweepResult } from '../registry/registry.js';
-import { mintId } from '../registry/ids.js';
 import type { Position } from '../registry/revision.js';
-import { adoptable, isName } from './adoption.js';
-import { registerArgs } from './codec.js';
-import type { Connection } from './connection.js';
-import type { Keys } from './keys.js';
+import { decodePulse } from './pulse.js';
+import { Reconciler } from './reconcile.js';
 import type { Store } from './store.js';
 
 /** Evictions per script call: 200 take about 2 ms of Redis, which serves nobody else meanwhile. */
 const SWEEP_BATCH = 200;
-const RECONCILE_BATCH = 200;
-const SCAN_COUNT = 500;
+/** Lapsed leases read at once, to find those that are not held. */
+const LAPSED_PAGE = 2000;
+/** Holds of one script call. */
+const HOLDS_BATCH = 100;
 /** Between batches, so that a large keyspace never looks like a burst of load. */
 const PAUSE_MS = 2;
 
-interface Reconciled {
-  removed: number;
-  adopted: string[];
-}
-
 export class RedisMaintenance implements Maintenance {
+  readonly #reconciler: Reconciler;
+  /** `<type>:<group>` of those that were held when this tick began. */
+  #held = new Set<string>();
+
   constructor(
     private readonly store: Store,
-    private readonly ttlBounds: { minSeconds: number; maxSeconds: number },
-    private readonly log: Logger,
+    ttlBounds: { minSeconds: number; maxSeconds: number },
+    log: Logger,
     /** How far this replica's view has read. */
     private readonly position: () => Position | undefined = () => undefined,
-  ) {}
+  ) {
+    this.#reconciler = new Reconciler(store, ttlBounds, log);
+  }
 
   async sweep(skip = 0): Promise<SweepResult> {
     const { connection, keys, scripts } = this.store;
-    const [now] = (await scripts.run(connection, 'pulse', ['sweep'])) as [string];
-    const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', skip, SWEEP_BATCH);
-    if (candidates.length === 0) return { evicted: [], rescored: 0, held: 0, more: false };
+    const { nowMs, judgedMs } = decodePulse(await scripts.run(connection, 'pulse', ['sweep']));
+    if (skip === 0) await this.#settleHolds(nowMs);
+    const lapsed = await connection.zcount(keys.leases, '-inf', String(Math.min(nowMs, judgedMs)));
+    const unjudged = judgedMs < nowMs;
+    if (lapsed <= skip) return { evicted: [], rescored: 0, held: 0, more: unjudged };
+    const page = await connection.zrange(keys.leases, skip, String(Math.min(skip + LAPSED_PAGE, lapsed) - 1));
+    const candidates = page.flatMap((member, at) => (this.#held.has(homeOf(member)) ? [] : [{ member, at }])).slice(0, SWEEP_BATCH);
+    const { looked, held, rescored, evicted } = await this.#evict(candidates.map(({ member }) => member));
+    // Who is held keeps its place in front; those before the first that is left for the next call have been passed.
+    const passed = candidates[looked]?.at ?? (candidates.length === SWEEP_BATCH ? (candidates.at(-1)?.at as number) + 1 : page.length);
+    return { evicted, rescored, held: passed - looked + held, more: skip + passed < lapsed || unjudged };
+  }
+
+  async #evict(candidates: string[]) {
+    if (candidates.length === 0) return { looked: 0, held: 0, rescored: 0, evicted: [] };
     const { epoch, id } = this.position() ?? { epoch: '', id: '' };
-    const [held, rescored, ...evicted] = (await scripts.run(connection, 'sweep', [epoch, id, ...candidates])) as [number, number, ...string[]];
-    return { evicted, rescored, held, more: candidates.length === SWEEP_BATCH };
+    const reply = await this.store.scripts.run(this.store.connection, 'sweep', [epoch, id, ...candidates]);
+    const [looked, held, rescored, ...evicted] = reply as [number, number, number, ...string[]];
+    return { looked, held, rescored, evicted };
+  }
+
+  /** Ends the holds whose time is over, forgets those that have cooled down, and remembers the others. */
+  async #settleHolds(nowMs: number) {
+    const { connection, keys, scripts } = this.store;
+    this.#held.clear();
+    let cursor = '0';
+    do {
+      const [next, flat] = await connection.hscan(keys.holds, cursor, 'COUNT', HOLDS_BATCH);
+      cursor = next;
+      const due: string[] = [];
+      for (let i = 0; i < flat.length; i += 2) {
+        const [home, text] = [flat[i] as string, flat[i + 1] as string];
+        if (home === '') continue; // the mark of judging
+        const [since = NaN, until = NaN, cool = NaN] = text.split(' ').map(Number);
+        const held = text.endsWith(' held');
+        if (held && since <= nowMs && nowMs < until) this.#held.add(home);
+        else if (held || !(since <= nowMs && nowMs < cool)) due.push(home);
+      }
+      for (let from = 0; from < due.length; from += HOLDS_BATCH) await scripts.run(connection, 'release', ['', ...due.slice(from, from + HOLDS_BATCH)]);
+      if (cursor !== '0') await sleep(PAUSE_MS);
+    } while (cursor !== '0');
   }
 
   async claimReconcile(everyMs: number): Promise<boolean> {
     return (await this.store.connection.set(this.store.keys.reconcile, '1', 'PX', everyMs, 'NX')) === 'OK';
   }
 
-  async reconcile(signal: AbortSignal) {
-    const { connection, keys } = this.store;
-    const total = { removed: 0, adopted: [] as string[] };
-    const seen = new Set<string>();
-    for await (const key of groupSets(connection, keys)) {
-      const home = key.slice(keys.membersStem.length);
-      seen.add(home);
-      for await (const ids of pages((cursor) => connection.sscan(key, cursor, 'COUNT', RECONCILE_BATCH))) {
-        if (signal.aborted) return total;
-        await this.#reconcileMembers(home, ids, total);
-      }
-    }
-    // Every leased instance is a member of its group's Set, whatever somebody did to the Set.
-    for await (const found of pages((cursor) => connection.zscan(keys.leases, cursor, 'COUNT', RECONCILE_BATCH))) {
-      if (signal.aborted) return total;
-      const members = found.filter((_, i) => i % 2 === 0); // the rest are scores
-      for (const [home, ids] of byHome(members)) await this.#reconcileMembers(home, ids, total);
-    }
-    // Groups of the index whose Set is gone: asked with no members, the script only looks whether the group is empty.
-    for (const home of await connection.smembers(keys.groups)) {
-      if (!seen.has(home)) await this.#reconcileBatch(home, [], total);
-    }
-    return total;
-  }
-
-  /** A scan may return more than was asked for, and a script call must stay short. */
-  async #reconcileMembers(home: string, ids: string[], total: Reconciled) {
-    for (let start = 0; start < ids.length; start += RECONCILE_BATCH) {
-      await this.#reconcileBatch(home, ids.slice(start, start + RECONCILE_BATCH), total);
-    }
-  }
-
-  async #reconcileBatch(home: string, ids: string[], total: Reconciled) {
-    const { connection, scripts } = this.store;
-    const [removed, ...strays] = (await scripts.run(connection, 'reconcile', [home, ...ids])) as [number, ...string[]];
-    total.removed += removed;
-    for (const id of strays) {
-      try {
-        if (await this.#adopt(home, id)) total.adopted.push(`${home}:${id}`);
-      } catch (error) {
-        if (!isReplyError(error)) throw error;
-        this.log.warn({ home, instanceId: id, error: error.message }, 'hand-written instance not adopted');
-      }
-    }
-  }
-
-  /** Registers what a client wrote with HSET, EXPIRE and SADD, with the lease that its EXPIRE asked for. */
-  async #adopt(home: string, id: string): Promise<boolean> {
-    const { connection, keys, scripts } = this.store;
-    const [type = '', group = '', ...rest] = home.split(':');
-    if (rest.length > 0 || ![type, group, id].every(isName)) {
-      this.log.warn({ type, group, instanceId: id }, 'hand-written instance not adopted: type, group or id is not a valid name');
-      return false;
-    }
-    const [face, leftMs] = await Promise.all([connection.hgetall(keys.face(id)), connection.pttl(keys.face(id))]);
-    const { minSeconds, maxSeconds } = this.ttlBounds;
-    const ttlSeconds = Math.min(Math.max(Math.ceil(leftMs / 1000), minSeconds), maxSeconds);
-    const incarnation = isName(face.incarnation) ? face.incarnation : mintId();
-    const registration = { ...adoptable(id, face), instanceId: id, type, group, incarnation, ttlSeconds };
-    const [[outcome]] = (await scripts.run(connection, 'register', registerArgs(registration, 'adopt', '*', ''))) as [[string]];
-    return outcome === 'created';
+  reconcile(signal: AbortSignal) {
+    return this.#reconciler.run(signal);
   }
 }
 
-/** Redis understood and refused, so the key is at fault; any other error is Redis being away. */
-const isReplyError = (error: unknown): error is Error => error instanceof Error && error.name === 'ReplyError';
-
-/** `<type>:<group>:<id>` as ids by home. */
-function byHome(members: string[]) {
-  const homes = new Map<string, string[]>();
-  for (const member of members) {
-    const split = member.lastIndexOf(':');
-    const home = member.slice(0, split);
-    const ids = homes.get(home) ?? [];
-    ids.push(member.slice(split + 1));
-    homes.set(home, ids);
-  }
-  return homes;
-}
-
-/** The pages of a SCAN of any kind, with a pause after each. */
-async function* pages(scan: (cursor: string) => Promise<[cursor: string, items: string[]]>): AsyncGenerator<string[]> {
-  let cursor = '0';
-  do {
-    const [next, items] = await scan(cursor);
-    cursor = next;
-    if (items.length > 0) yield items;
-    await sleep(PAUSE_MS);
-  } while (cursor !== '0');
-}
-
-/**
- * The Sets of all groups, found by SCAN: one that was only ever written by hand is in no index of ours. In Cluster every
- * primary is asked, because SCAN answers for one node.
- */
-async function* groupSets(connection: Connection, keys: Keys): AsyncGenerator<string> {
-  const pattern = `${keys.membersStem.replace(/[*?[\]\\]/g, '\\$&')}*`;
-  for (const node of 'nodes' in connection ? connection.nodes('master') : [connection]) {
-    for await (const found of pages((cursor) => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', 'set'))) yield* found;
-  }
-}
+const homeOf = (member: string) => member.slice(0, member.lastIndexOf(':'));

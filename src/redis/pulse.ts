@@ -11,11 +11,14 @@ export interface Pulse {
   /** Id of the last event; '' when there is none. */
   head: string;
   sweptAtMs: number;
+  /** Up to when it is decided of all lapses whether their groups are held. */
+  judgedMs: number;
 }
 
 export function decodePulse(reply: unknown): Pulse {
-  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs] = reply as string[];
-  return { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epoch, epochAtMs: Number(epochAtMs), head, sweptAtMs: Number(sweptAtMs) };
+  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs] = reply as string[];
+  const times = { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epochAtMs: Number(epochAtMs), sweptAtMs: Number(sweptAtMs), judgedMs: Number(judgedMs) };
+  return { epoch, head, ...times };
 }
 
 export async function takePulse(connection: Connection, scripts: Scripts): Promise<Pulse> {

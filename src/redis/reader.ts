@@ -148,14 +148,15 @@ export class Reader {
     await this.#recover(pulse);
   }
 
-  /** Both streams were read to their ends, so the time of the pulse is the new watermark; false if beats may be missing. */
+  /** Both streams were read to their ends, so all that is judged by the time of the pulse is known; false if beats may be missing. */
   #advance(pulse: Pulse): boolean {
     const { table } = this.#loaded as Loaded;
     if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set
     this.#beatsSureMs = pulse.nowMs;
-    table.advance(pulse.nowMs, pulse.graceFromMs);
+    if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
+    table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs);
     const settled = this.options.ownStore || (pulse.nowMs - pulse.epochAtMs >= EPOCH_SETTLED_MS && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
-    if (this.#adopted) this.view.refresh();
+    if (this.#adopted) this.view.refresh(pulse.nowMs - table.watermarkMs);
     else if (settled) this.#adopt();
     return true;
   }

@@ -193,7 +193,7 @@ export class RedisRegistry implements Registry {
   async release(home: Home, caller: Caller): Promise<boolean> {
     try {
       const { connection, scripts } = this.store;
-      return (await inTime(scripts.run(connection, 'release', [homeKey(home), caller.name]))) === 1;
+      return (await inTime(scripts.run(connection, 'release', [caller.name, homeKey(home)]))) === 1;
     } catch (error) {
       throw storeUnavailable(error);
     }

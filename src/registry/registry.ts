@@ -113,7 +113,7 @@ export interface SweepResult {
   evicted: string[];
   /** Leases found to end later, by grace. */
   rescored: number;
-  /** Ended leases that stay, because their group is held. */
+  /** Ended leases that stay, because their group is held: the next call passes them by. */
   held: number;
   /** There may be more to evict. */
   more: boolean;

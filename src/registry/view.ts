@@ -186,10 +186,10 @@ export class View {
     return this.staleMs !== undefined || performance.now() < this.#settledAt;
   }
 
-  /** A new watermark came, so the view is not stale. */
-  refresh() {
+  /** A new watermark came, `behindMs` behind the store's time. */
+  refresh(behindMs = 0) {
     if (this.loaded && this.#sinceWatermarkMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
-    this.#freshAt = performance.now();
+    this.#freshAt = performance.now() - behindMs;
   }
 
   /** The end of a read: everybody is told what it brought. */

@@ -47,8 +47,8 @@ export const store: Mutant[] = [
   {
     name: 'hold-blocks-the-sweep',
     guard: 'the sweep goes on past those that are held',
-    find: `const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', skip, SWEEP_BATCH);`,
-    replace: `const candidates = await connection.zrangebyscore(keys.leases, '-inf', now, 'LIMIT', skip * 0, SWEEP_BATCH);`,
+    find: 'held: passed - looked + held, more:',
+    replace: 'held: 0, more:',
     test: 'test/holds/hold-bounds.test.ts',
   },
   {
@@ -286,5 +286,12 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
     find: 'if (word && (of === undefined || compareIds(of, word.of) >= 0)) this.#words.delete(record.instanceId);',
     replace: `if (word && (of === undefined || compareIds(of, word.of) >= 0)) word.mode = 'over';`,
     test: 'test/recovery/lost-tail.test.ts',
+  },
+  {
+    name: 'watermark-before-judged',
+    guard: 'no answer is made of lapses of which it is not decided whether their groups are held',
+    find: 'Math.max(pulse.judgedMs, table.watermarkMs)',
+    replace: 'pulse.nowMs',
+    test: 'test/holds/mass-lapse.test.ts',
   },
 ];

@@ -178,6 +178,6 @@ test.each([{ grace: false }, { grace: true }])('a candidate that was renewed, re
   if (grace) await raw.set(keys.grace, await redisNow(raw));
   const before = await readStore(raw, keys);
   const candidates = ['renewed', 'removed', 'moved'].map((id) => `game:kr-1:${id}`);
-  expect(await store.scripts.run(store.connection, 'sweep', ['', '', ...candidates])).toEqual([0, 0]);
+  expect(await store.scripts.run(store.connection, 'sweep', ['', '', ...candidates])).toEqual([3, 0, 0]);
   expect(await readStore(raw, keys)).toEqual(before);
 });
