@@ -12,11 +12,14 @@ export const keys = makeKeys('service:');
 export interface BedSetup {
   replicas?: number;
   env?: Record<string, string>;
+  /** What only one replica has, by its number. */
+  envOf?: (replica: number) => Record<string, string>;
   redisArgs?: string[];
+  redisEnv?: Record<string, string>;
   /** Each replica's way to Redis can be closed. */
   gates?: boolean;
   /** A way of another kind than `gates`, such as one that delays: gives the port to connect to. */
-  openWay?: (redisPort: number) => Promise<{ port: number; close: () => Promise<void> }>;
+  openWay?: (redisPort: number, replica: number) => Promise<{ port: number; close: () => Promise<void> }>;
   balancer?: boolean;
   /** What replicas connect to when it is not simply this Redis: a user of their own, or Sentinels. */
   redisUrl?: (redis: TestRedis) => Promise<string>;
@@ -44,6 +47,9 @@ export interface Bed {
   stop: () => Promise<void>;
 }
 
+/** On a machine that others use too. */
+const READY_MS = 60_000;
+
 type Stops = (() => unknown)[];
 
 const standing = new Set<() => Promise<void>>();
@@ -60,13 +66,13 @@ export async function makeBed(setup: BedSetup = {}): Promise<Bed> {
   };
   standing.add(stop);
   try {
-    const redis = await startRedis(setup.redisArgs);
+    const redis = await startRedis(setup.redisArgs, setup.redisEnv);
     stops.push(redis.stop);
     const raw = new Redis(redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
     raw.on('error', () => undefined);
     stops.push(() => raw.disconnect());
     const url = await setup.redisUrl?.(redis);
-    const started = await Promise.allSettled(Array.from({ length: setup.replicas ?? 3 }, () => makeMember(setup, redis, stops, url)));
+    const started = await Promise.allSettled(Array.from({ length: setup.replicas ?? 3 }, (_, n) => makeMember(n, setup, redis, stops, url)));
     const failure = started.find(({ status }) => status === 'rejected'); // only now: `stop` ends those that did start
     if (failure) throw (failure as PromiseRejectedResult).reason;
     const members = started.map((each) => (each as PromiseFulfilledResult<Member>).value);
@@ -84,8 +90,8 @@ export async function makeBed(setup: BedSetup = {}): Promise<Bed> {
   }
 }
 
-async function makeMember({ gates, openWay, env = {} }: BedSetup, redis: TestRedis, stops: Stops, url?: string): Promise<Member> {
-  const way = gates ? await openGate(redis.port) : await openWay?.(redis.port);
+async function makeMember(n: number, { gates, openWay, env = {}, envOf }: BedSetup, redis: TestRedis, stops: Stops, url?: string): Promise<Member> {
+  const way = gates ? await openGate(redis.port) : await openWay?.(redis.port, n);
   if (way) stops.push(way.close);
   const settings = {
     REDIS_URL: url ?? `redis://127.0.0.1:${way?.port ?? redis.port}`,
@@ -93,8 +99,9 @@ async function makeMember({ gates, openWay, env = {} }: BedSetup, redis: TestRed
     TRUST_PROXY: '127.0.0.0/8',
     LEASE_TTL_MIN_SECONDS: '1',
     ...env,
+    ...envOf?.(n),
   };
-  const replica = await startReplica({ env: settings });
+  const replica = await startReplica({ env: settings, withinMs: READY_MS });
   const member: Member = {
     url: replica.url,
     replica,
@@ -107,7 +114,7 @@ async function makeMember({ gates, openWay, env = {} }: BedSetup, redis: TestRed
     },
     start: async () => {
       const { log } = member.replica;
-      member.replica = await startReplica({ env: settings, port: replica.port });
+      member.replica = await startReplica({ env: settings, port: replica.port, withinMs: READY_MS });
       member.replica.log.unshift(...log);
       member.up = true;
     },

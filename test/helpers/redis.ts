@@ -18,13 +18,13 @@ export interface TestRedis {
   signal: (name: NodeJS.Signals) => void;
 }
 
-/** A real redis-server on a free loopback port with a directory of its own. */
-export async function startRedis(args: string[] = []): Promise<TestRedis> {
+/** A real redis-server on a free loopback port with a directory of its own. `env` is added to that of this process. */
+export async function startRedis(args: string[] = [], env: Record<string, string> = {}): Promise<TestRedis> {
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), 'rollcall-test-redis-'));
   const start = async () => {
     const command = ['--bind', '127.0.0.1', '--port', String(port), '--dir', dir, '--save', '', '--loglevel', 'warning', ...args];
-    const child = spawn('redis-server', command, { stdio: 'ignore', env: { ...process.env, LC_ALL: 'C' } });
+    const child = spawn('redis-server', command, { stdio: 'ignore', env: { ...process.env, LC_ALL: 'C', ...env } });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.once('error', () => undefined);
     await until(() => ping(port), 5000);

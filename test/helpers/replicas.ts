@@ -23,10 +23,12 @@ export interface ReplicaSetup {
   port?: number;
   /** Where `dist/server.js` stands; the checkout by default. */
   folder?: string;
+  /** How long it may take to be ready. */
+  withinMs?: number;
 }
 
 /** A process of its own, as the container starts it, with nothing of this environment but PATH. Ready when it is returned. */
-export async function startReplica({ env, port, folder = ROOT }: ReplicaSetup): Promise<Replica> {
+export async function startReplica({ env, port, folder = ROOT, withinMs = 15_000 }: ReplicaSetup): Promise<Replica> {
   const chosen = port ?? (await freePort());
   const url = `http://127.0.0.1:${chosen}`;
   const child = spawn(process.execPath, ['dist/server.js'], {
@@ -45,7 +47,7 @@ export async function startReplica({ env, port, folder = ROOT }: ReplicaSetup): 
   };
   try {
     const ended = exited.then(({ code, signal }) => Promise.reject(new Error(`it ended with ${code ?? signal}`)));
-    await Promise.race([until(() => fetch(`${url}/readyz`).then(({ status }) => status === 200), 15_000, 50), ended]);
+    await Promise.race([until(() => fetch(`${url}/readyz`).then(({ status }) => status === 200), withinMs, 50), ended]);
     ended.catch(() => undefined);
   } catch (error) {
     await kill();
