@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { renderOpenapi } from './helpers/openapi.js';
 
@@ -20,13 +20,24 @@ interface Media {
   example?: unknown;
   examples?: unknown;
 }
+interface Parameter {
+  name: string;
+  in: string;
+  required?: boolean;
+  style?: string;
+  explode?: boolean;
+  schema?: Schema;
+  example?: unknown;
+  description?: string;
+}
 interface Operation {
   operationId?: string;
+  description?: string;
   summary?: string;
   security?: Record<string, unknown>[];
   tags?: string[];
   requestBody?: { content: Record<string, Media> };
-  parameters?: { name: string; in: string; schema?: Schema; example?: unknown; description?: string }[];
+  parameters?: Parameter[];
   responses?: Record<string, { description?: string; content?: Record<string, Media> }>;
 }
 interface Document {
@@ -113,4 +124,65 @@ test('every reference leads somewhere', () => {
   const references = [...committed.matchAll(/\$ref: "?#\/components\/schemas\/(\w+)"?/g)].map(([, name]) => name as string);
   expect(references.length).toBeGreaterThan(10);
   expect(references.filter((name) => !(name in document.components.schemas))).toEqual([]);
+});
+
+describe('for generated clients', () => {
+  const operation = (id: string) => operations.find((one) => one.operation.operationId === id)?.operation;
+  const parameter = (id: string, name: string) => operation(id)?.parameters?.find((one) => one.name === name);
+  const headersOf = (id: string) => operation(id)?.parameters?.filter((one) => one.in === 'header').map(({ name }) => name);
+
+  test('every header that a route reads is a parameter, and none is needed', () => {
+    expect(headersOf('discoverInstances')).toEqual(['If-None-Match', 'Prefer', 'X-Request-Id']);
+    expect(headersOf('watchInstances')).toEqual(['Last-Event-ID', 'X-Request-Id']);
+    const all = operations.flatMap((one) => one.operation.parameters ?? []);
+    expect(all.filter((one) => one.name === 'X-Request-Id')).toHaveLength(operations.length);
+    expect(all.filter((one) => one.in !== 'path' && one.required)).toEqual([]);
+    expect(all.filter((one) => !one.description)).toEqual([]);
+  });
+
+  test('labels are an object, and lists are arrays of enums that one parameter carries', () => {
+    expect(parameter('discoverInstances', 'label')).toMatchObject({ in: 'query', style: 'deepObject', explode: true, schema: { type: 'object', additionalProperties: { type: 'string' } } });
+    const list = (values: string[]) => ({ in: 'query', style: 'form', explode: false, schema: { type: 'array', items: { type: 'string', enum: values } } });
+    expect(parameter('discoverInstances', 'status')).toMatchObject(list(['initializing', 'ready', 'shutting_down', 'error']));
+    expect(parameter('listEvents', 'kind')).toMatchObject(list(['registered', 'updated', 'removed', 'expired', 'restored', 'held', 'released']));
+  });
+
+  test('nothing has a default, which generators read as something that must be given; every enum has a type', () => {
+    const found: string[] = [];
+    JSON.parse(JSON.stringify(document), (key, value: unknown) => {
+      if (key === 'default') found.push(`default: ${JSON.stringify(value)}`);
+      if (typeof value === 'object' && value !== null && 'enum' in value && !('type' in value)) found.push(JSON.stringify(value));
+      return value;
+    });
+    expect(found).toEqual([]);
+  });
+
+  test('a watch and the log speak in named shapes, and every kind of change is one of them', () => {
+    const named = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+    const { schemas } = document.components;
+    expect(operation('watchInstances')?.responses?.['200']?.content?.['text/event-stream']?.schema).toEqual(named('WatchEvent'));
+    expect(schemas.WatchEvent?.anyOf).toEqual(['Snapshot', 'Change', 'Bookmark', 'Reset', 'PerformanceFrame'].map(named));
+    expect(schemas.Change?.anyOf).toEqual(['Event', 'Moved'].map(named));
+    expect(schemas.EventsReply?.properties?.events?.items).toEqual(named('Event'));
+    const kinds = ['InstanceEvent', 'HoldEvent'].flatMap((name) => schemas[name]?.properties?.kind?.enum);
+    expect(kinds).toEqual(['registered', 'updated', 'removed', 'expired', 'restored', 'held', 'released']);
+    for (const kind of kinds) expect(operation('watchInstances')?.description).toContain(`\`${String(kind)}\``);
+  });
+});
+
+test.each(operations.filter(({ operation }) => operation.responses?.['400']))('$name shows a 400 that it can answer', ({ operation }) => {
+  const example = operation.responses?.['400']?.content?.['application/problem+json']?.example as { detail: string; errors: { pointer: string; detail: string }[] };
+  const [{ pointer, detail } = { pointer: '', detail: '' }] = example.errors;
+  expect(example.detail).toBe(`${pointer} ${detail}`);
+  if (pointer.startsWith('?')) {
+    const known = operation.parameters?.some(({ name, in: where }) => where === 'query' && name === pointer.slice(1)) ?? false;
+    expect(known).toBe(detail !== 'is not a known parameter');
+  } else {
+    expect(operation.requestBody).toBeDefined();
+    expect(pointer === '/hostname').toBe(operation.operationId === 'registerInstance');
+  }
+});
+
+test('who tries a registration has time to read on: the lease of the example is ten minutes', () => {
+  expect(document.components.schemas.Registration?.properties?.ttlSeconds?.examples).toEqual([600]);
 });

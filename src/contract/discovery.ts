@@ -1,7 +1,7 @@
 import { Type, type Static } from 'typebox';
 import { holdFields } from './hold.js';
 import { type Instance, STATUSES } from './instance.js';
-import { AFTER_PATTERN, blank, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, patternRules, Revision, TypeName } from './names.js';
+import { AFTER_PATTERN, blank, CommaList, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, Revision, TypeName } from './names.js';
 
 export const MAX_LIMIT = 10_000;
 export const DEFAULT_LIMIT = 1000;
@@ -14,7 +14,7 @@ export const RegisterReply = Type.Object(
   {
     instanceId: InstanceId,
     incarnation: Incarnation,
-    ttlSeconds: Type.Integer({ description: 'Length of the lease', examples: [30] }),
+    ttlSeconds: Type.Integer({ description: 'Length of the lease', examples: [600] }),
     heartbeatIntervalMs: IntervalMs('Send a heartbeat this often'),
     revision: Revision,
     observedIp: Type.String({ description: 'The address this request came from', examples: ['203.0.113.7'] }),
@@ -35,16 +35,22 @@ const freshness = {
 export const FreshnessQuery = Type.Object(freshness, { additionalProperties: false });
 export type FreshnessQuery = Static<typeof FreshnessQuery>;
 
-const STATUS_LIST = `^(${STATUSES.join('|')})(,(${STATUSES.join('|')}))*$`;
-
-patternRules[STATUS_LIST] = `must be some of ${STATUSES.join(', ')}, separated by commas`;
+/**
+ * Labels to choose by. Two spellings: `label.zone=kr-1a`, which people type, and `label[zone]=kr-1a`, which OpenAPI calls `deepObject`
+ * and generated clients write. The document knows only the second: OpenAPI has no words for the first.
+ */
+const LabelFilter = Type.Record(Type.String(), Type.String({ maxLength: 256 }), {
+  description: 'Only instances with all of these labels: `label[zone]=kr-1a`, or by hand `label.zone=kr-1a`',
+});
+const KEY = LABEL_KEY_PATTERN.slice(1, -1);
+export const LABEL_PARAMETER = new RegExp(`^label(?:\\.(${KEY})|\\[(${KEY})\\])$`);
 
 export const DiscoverQuery = Type.Object(
   {
     type: Type.Optional(TypeName),
     group: Type.Optional(GroupName),
     status: Type.Optional(
-      Type.String({ pattern: STATUS_LIST, maxLength: 64, description: 'Comma-separated, such as `ready,initializing`; all by default' }),
+      CommaList(STATUSES, 64, 'Comma-separated, such as `ready,initializing`; all by default'),
     ),
     limit: Type.Optional(
       Type.Integer({ minimum: 1, maximum: MAX_LIMIT, description: `At most this many; default ${DEFAULT_LIMIT}, or ${MAX_LIMIT} when type and group are given; with healthCheck at most ${MAX_PROBED}` }),
@@ -56,7 +62,7 @@ export const DiscoverQuery = Type.Object(
       }),
     ),
     healthCheck: Type.Optional(
-      Type.Boolean({ default: false, description: 'Connect to each instance now and leave out what does not answer' }),
+      Type.Boolean({ description: 'Connect to each instance now and leave out what does not answer' }),
     ),
     include: Type.Optional(Type.Enum(['offline'], { description: 'Also list who left lately, with `departed` saying how' })),
     ...freshness,
@@ -64,8 +70,9 @@ export const DiscoverQuery = Type.Object(
   {
     additionalProperties: false,
     patternProperties: {
-      [`^label\\.${LABEL_KEY_PATTERN.slice(1)}`]: { type: 'string', maxLength: 256 },
+      [LABEL_PARAMETER.source]: { type: 'string', maxLength: 256 },
     },
+    'x-objects': { label: LabelFilter },
   },
 );
 export type DiscoverQuery = Static<typeof DiscoverQuery>;

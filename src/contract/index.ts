@@ -6,3 +6,4 @@ export * from './hold.js';
 export * from './instance.js';
 export * from './names.js';
 export * from './problem.js';
+export * from './watch.js';

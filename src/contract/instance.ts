@@ -21,7 +21,7 @@ const Hostname = Type.String({
 const Address = (description: string, example: string) =>
   Type.String({ format: 'ip', maxLength: 45, description, examples: [example] });
 const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535, examples: [7777] });
-const Protocol = Type.String({ pattern: PROTOCOL_PATTERN, default: 'tcp', examples: ['udp'] });
+const Protocol = Type.String({ pattern: PROTOCOL_PATTERN, description: '`tcp` unless said otherwise', examples: ['udp'] });
 const PortName = Type.String({ pattern: NAME_PATTERN, examples: ['game'] });
 
 const Port = Type.Object(
@@ -86,7 +86,7 @@ const Check = Type.Object(
   },
   { additionalProperties: false, description: 'How others may probe it' },
 );
-const TtlSeconds = Type.Integer({ minimum: 1, description: 'Length of the lease', examples: [30] });
+const TtlSeconds = Type.Integer({ minimum: 1, description: 'Length of the lease', examples: [600] });
 
 const described = {
   hostname: Hostname,
@@ -105,10 +105,10 @@ export const Registration = Type.Object(
     instanceId: Type.Optional(InstanceId),
     incarnation: Type.Optional(Incarnation),
     type: TypeName,
-    group: Type.Optional({ ...GroupName, default: 'default' }),
+    group: Type.Optional({ ...GroupName, description: 'Where it belongs, such as a region; `default` unless given' }),
     ...described,
     ports: Type.Optional(Type.Array(PortInput, { maxItems: MAX_PORTS, examples: [[{ name: 'game', port: 7777, protocol: 'udp' }]] })),
-    status: Type.Optional({ ...Status, default: 'ready' }),
+    status: Type.Optional({ ...Status, description: 'What the instance says of itself; `ready` unless given' }),
     labels: Type.Optional(Labels),
     ...told,
     ttlSeconds: Type.Optional(TtlSeconds),

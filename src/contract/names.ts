@@ -42,6 +42,16 @@ export const IntervalMs = (description: string) => Type.Integer({ minimum: 1, de
 export const Timestamp = (description: string) =>
   Type.String({ description: `${description}; ISO 8601, Redis time`, examples: ['2026-11-21T00:16:40.123Z'] });
 
+/**
+ * Some of a closed list, separated by commas. Validated as text; in the document it is an array with `explode: false`, which is the same
+ * on the wire and lets generators type it (http/parameters.ts).
+ */
+export function CommaList(values: readonly string[], maxLength: number, description: string) {
+  const pattern = `^(${values.join('|')})(,(${values.join('|')}))*$`;
+  patternRules[pattern] = `must be some of ${values.join(', ')}, separated by commas`;
+  return Type.String({ pattern, maxLength, description, 'x-list-of': [...values] });
+}
+
 /** Without its example: Swagger UI would send that for a parameter one may leave out. */
 export function blank<T extends TSchema>(schema: T): T {
   const { examples: _examples, ...rest } = schema as T & { examples?: unknown };

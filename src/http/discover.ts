@@ -5,6 +5,7 @@ import type { Poll } from '../registry/queries.js';
 import type { Prober } from '../registry/prober.js';
 import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
+import { conditionalHeaders } from './parameters.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
 import { sayStale } from './stale.js';
 import { answerTogether } from './together.js';
@@ -14,7 +15,7 @@ export interface DiscoverRouteOptions {
 }
 
 const discoverRoute = {
-  config: { access: 'read' },
+  config: { access: 'read', headers: conditionalHeaders },
   schema: {
     operationId: 'discoverInstances',
     summary: 'Discover live instances',
@@ -34,7 +35,7 @@ Answered from this replica's memory, as a rule a few milliseconds old. Send the 
         },
       }),
       304: noContent('The content is the one you have', readHeaders),
-      ...commonProblems,
+      ...commonProblems('?limit', 'must be <= 10000'),
     },
   },
 } as const;

@@ -1,13 +1,24 @@
-import { DEFAULT_LIMIT, MAX_LIMIT, MAX_PROBED, type DiscoverQuery, type FreshnessQuery, type Status } from '../contract/index.js';
+import { DEFAULT_LIMIT, LABEL_PARAMETER, MAX_LIMIT, MAX_PROBED, type DiscoverQuery, type FreshnessQuery, type Status } from '../contract/index.js';
 import { invalidField } from '../registry/errors.js';
 import type { Discovery, Freshness } from '../registry/queries.js';
 
-const LABEL = 'label.';
+/** The labels asked for, in either spelling. */
+function labelsOf(query: DiscoverQuery): Record<string, string> | undefined {
+  const labels = new Map<string, string>();
+  for (const [name, value] of Object.entries(query as Record<string, string>)) {
+    const [, dotted, bracketed] = LABEL_PARAMETER.exec(name) ?? [];
+    const key = dotted ?? bracketed;
+    if (key === undefined) continue;
+    if (labels.has(key)) throw invalidField(`?${name}`, `names the label ${key} a second time`);
+    labels.set(key, value);
+  }
+  return labels.size > 0 ? Object.fromEntries(labels) : undefined;
+}
 
 /** A query string as the registry's question. */
 export function discoveryOf(query: DiscoverQuery): Discovery {
   const { type, group, status, after, healthCheck, include } = query;
-  const labels = Object.entries(query as Record<string, string>).filter(([key]) => key.startsWith(LABEL));
+  const labels = labelsOf(query);
   const largest = healthCheck ? MAX_PROBED : type !== undefined && group !== undefined ? MAX_LIMIT : DEFAULT_LIMIT;
   if (healthCheck && include) throw invalidField('?include', 'cannot be given together with healthCheck=true: who has left cannot answer');
   if (healthCheck && (query.limit ?? 0) > MAX_PROBED) throw invalidField('?limit', `must be <= ${MAX_PROBED} with healthCheck=true`);
@@ -18,7 +29,7 @@ export function discoveryOf(query: DiscoverQuery): Discovery {
     ...(after !== undefined && { after }),
     ...(include === 'offline' && { offline: true }),
     ...(status !== undefined && { statuses: status.split(',') as Status[] }),
-    ...(labels.length > 0 && { labels: Object.fromEntries(labels.map(([key, value]) => [key.slice(LABEL.length), value])) }),
+    ...(labels && { labels }),
   };
 }
 

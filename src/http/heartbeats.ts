@@ -31,7 +31,7 @@ const heartbeatRoute = {
     body: Type.Union([ref(Heartbeat), Type.Null()]),
     response: {
       200: jsonReply(HeartbeatReply, 'Renewed'),
-      ...commonProblems,
+      ...commonProblems('/performance', 'is too large as JSON'),
       ...bodyProblems,
       ...notFoundProblem,
       ...staleProblem,
@@ -49,7 +49,7 @@ const batchRoute = {
     tags: ['heartbeats'],
     querystring: noQuery,
     body: ref(HeartbeatBatch),
-    response: { 200: jsonReply(HeartbeatBatchReply, 'One result per heartbeat'), ...commonProblems, ...bodyProblems },
+    response: { 200: jsonReply(HeartbeatBatchReply, 'One result per heartbeat'), ...commonProblems('/0/instanceId', 'is required'), ...bodyProblems },
   },
 } as const;
 

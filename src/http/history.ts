@@ -1,5 +1,5 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import { DEFAULT_EVENTS, EventsQuery, EventsReply, type ChangeKind } from '../contract/index.js';
+import { CHANGE_KINDS, DEFAULT_EVENTS, EventsQuery, EventsReply, type ChangeKind } from '../contract/index.js';
 import { changeJson } from '../registry/change.js';
 import { invalidField } from '../registry/errors.js';
 import type { HistoryQuery } from '../registry/queries.js';
@@ -15,7 +15,7 @@ const eventsRoute = {
       'The log of changes, latest first; with `after`, oldest first from there on. Pass `next` as the same parameter. A page may hold fewer than `limit`, or none, and still have a `next`.',
     tags: ['watch'],
     querystring: EventsQuery,
-    response: { 200: jsonReply(EventsReply, 'What happened'), ...commonProblems },
+    response: { 200: jsonReply(EventsReply, 'What happened'), ...commonProblems('?kind', `must be some of ${CHANGE_KINDS.join(', ')}, separated by commas`) },
   },
 } as const;
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import {
-  FreshnessQuery, Instance, InstanceParams, InstancePatch, RegisterReply, Registration, RemoveQuery,
+  FreshnessQuery, Instance, InstanceParams, InstancePatch, NAME_PATTERN, patternRules, RegisterReply, Registration, RemoveQuery, STATUSES,
 } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { heartbeatIntervalMs } from '../registry/lease.js';
@@ -35,7 +35,7 @@ const registerRoute = {
     response: {
       201: jsonReply(RegisterReply, 'Registered', { Location: { type: 'string', description: 'The instance' } }),
       200: jsonReply(RegisterReply, 'Repeated, or replaced another incarnation'),
-      ...commonProblems,
+      ...commonProblems('/hostname', 'is required'),
       ...bodyProblems,
     },
   },
@@ -49,7 +49,7 @@ const getRoute = {
     tags: ['instances'],
     params: InstanceParams,
     querystring: FreshnessQuery,
-    response: { 200: jsonReply(Instance, 'The instance', { ...revisionHeader, ...staleHeader }), ...commonProblems, ...notFoundProblem },
+    response: { 200: jsonReply(Instance, 'The instance', { ...revisionHeader, ...staleHeader }), ...commonProblems('?consistency', 'must be one of strong'), ...notFoundProblem },
   },
 } as const;
 
@@ -63,7 +63,7 @@ const patchRoute = {
     params: InstanceParams,
     querystring: noQuery,
     body: ref(InstancePatch),
-    response: { 200: jsonReply(Instance, 'The instance as it is now', revisionHeader), ...commonProblems, ...bodyProblems, ...notFoundProblem },
+    response: { 200: jsonReply(Instance, 'The instance as it is now', revisionHeader), ...commonProblems('/status', `must be one of ${STATUSES.join(', ')}`), ...bodyProblems, ...notFoundProblem },
   },
 } as const;
 
@@ -76,7 +76,7 @@ const removeRoute = {
     tags: ['instances'],
     params: InstanceParams,
     querystring: RemoveQuery,
-    response: { 204: noContent('Removed', revisionHeader), ...commonProblems, ...notFoundProblem, ...staleProblem },
+    response: { 204: noContent('Removed', revisionHeader), ...commonProblems('?incarnation', patternRules[NAME_PATTERN] ?? ''), ...notFoundProblem, ...staleProblem },
   },
 } as const;
 

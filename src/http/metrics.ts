@@ -93,7 +93,7 @@ export function installMetrics(app: FastifyInstance, metrics: Metrics, view: Vie
         querystring: noQuery,
         response: {
           200: { description: 'Prometheus text format', content: { 'text/plain': { schema: { type: 'string', examples: ['rollcall_evictions_total 3'] } } } },
-          ...commonProblems,
+          ...commonProblems('?name', 'is not a known parameter'),
         },
       },
     },

@@ -1,13 +1,15 @@
 import { createRequire } from 'node:module';
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, RouteOptions } from 'fastify';
+import { styleParameter, withParameters } from './parameters.js';
 import { SESSION_COOKIE } from './session.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 const description = `HTTP service discovery. Servers register, send heartbeats, and leave or are swept; consumers discover them.
 
-Every error is RFC 9457 problem+json with a \`code\` of one closed list. Times are ISO 8601 by the clock of Redis.`;
+Every error is RFC 9457 problem+json with a \`code\` of one closed list. Times are ISO 8601 by the clock of Redis.
+Every answer names its request in \`X-Request-Id\`.`;
 
 const SECURITY = [{ apiToken: [] }, { bearer: [] }];
 const READ_SECURITY = [...SECURITY, { session: [] }];
@@ -39,28 +41,44 @@ export async function installOpenapi(app: FastifyInstance) {
       },
     },
     transform: ({ schema, url, route }) => ({
-      schema: { ...schema, security: securityOf(route) },
+      schema: { ...withParameters(schema ?? {}, route.config?.headers), security: securityOf(route) },
       url,
     }),
-    transformObject: (document) => withOptionalBodies('openapiObject' in document ? document.openapiObject : {}),
+    transformObject: (document) => asGenerated('openapiObject' in document ? document.openapiObject : {}),
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json.$id === 'string' ? json.$id : `Schema${i}`) },
   });
 }
 
-type Document = { paths?: Record<string, Record<string, { requestBody?: Body }>> };
+interface Operation {
+  parameters?: Parameters<typeof styleParameter>[0][];
+  requestBody?: Body;
+}
 type Body = { required?: boolean; content: Record<string, { schema?: { anyOf?: { type?: string }[] } }> };
 
-/** A body that may be null is one that may be left out: the document should say so in its own words. */
-function withOptionalBodies<T extends object>(document: T): T {
-  for (const operations of Object.values((document as Document).paths ?? {})) {
-    for (const { requestBody } of Object.values(operations)) {
-      for (const media of Object.values(requestBody?.content ?? {})) {
-        const given = media.schema?.anyOf?.filter(({ type }) => type !== 'null');
-        if (!requestBody || given?.length !== 1 || given.length === media.schema?.anyOf?.length) continue;
-        media.schema = given[0] as object;
-        requestBody.required = false;
-      }
+/** What the plugin cannot say of parameters, bodies and enums, said. */
+function asGenerated<T extends object>(document: T): T {
+  typeEnums(document);
+  for (const operations of Object.values((document as { paths?: Record<string, Record<string, Operation>> }).paths ?? {})) {
+    for (const { parameters, requestBody } of Object.values(operations)) {
+      parameters?.forEach(styleParameter);
+      if (requestBody) sayWhetherNeeded(requestBody);
     }
   }
   return document;
+}
+
+/** JSON Schema needs no `type` beside an `enum`; generators for typed languages do. All of ours are words. */
+function typeEnums(node: object) {
+  if ('enum' in node && !('type' in node)) Object.assign(node, { type: 'string' });
+  for (const child of Object.values(node) as unknown[]) if (typeof child === 'object' && child !== null) typeEnums(child);
+}
+
+/** A body that may be null is one that may be left out: the document should say so in its own words. */
+function sayWhetherNeeded(body: Body) {
+  for (const media of Object.values(body.content)) {
+    const given = media.schema?.anyOf?.filter(({ type }) => type !== 'null');
+    if (given?.length !== 1 || given.length === media.schema?.anyOf?.length) continue;
+    media.schema = given[0] as object;
+    body.required = false;
+  }
 }

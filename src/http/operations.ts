@@ -18,7 +18,7 @@ const groupsRoute = {
     summary: 'Count instances by type, group and status',
     tags: ['operations'],
     querystring: FreshnessQuery,
-    response: { 200: jsonReply(GroupsReply, 'Groups with live instances', staleHeader), ...commonProblems },
+    response: { 200: jsonReply(GroupsReply, 'Groups with live instances', staleHeader), ...commonProblems('?consistency', 'must be one of strong') },
   },
 } as const;
 
@@ -31,7 +31,7 @@ const evictRoute = {
     tags: ['operations'],
     params: GroupParams,
     querystring: noQuery,
-    response: { 200: jsonReply(EvictReply, 'Whether there was a hold to end'), ...commonProblems },
+    response: { 200: jsonReply(EvictReply, 'Whether there was a hold to end'), ...commonProblems('?force', 'is not a known parameter') },
   },
 } as const;
 

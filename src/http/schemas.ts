@@ -1,14 +1,14 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import {
-  DiscoverReply, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
-  Problem, RegisterReply, Registration, type ProblemCode,
+  DiscoverReply, eventSchemas, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance,
+  InstancePatch, Problem, RegisterReply, Registration, watchSchemas, type ProblemCode,
 } from '../contract/index.js';
 import { problemOf } from './problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [
   DiscoverReply, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
-  Problem, RegisterReply, Registration,
+  Problem, RegisterReply, Registration, ...eventSchemas, ...watchSchemas,
 ];
 
 const idOf = (schema: TSchema) => (schema as { $id?: string }).$id as string;
@@ -46,16 +46,27 @@ export const problem = (code: ProblemCode, detail: string, headers?: Headers) =>
 /** For routes that take no query: a parameter is refused, not ignored. */
 export const noQuery = Type.Object({}, { additionalProperties: false });
 
-/** What any route behind a token may answer. */
-export const commonProblems = {
-  400: problem('invalid_request', '/hostname is required; `errors` names each field and what was expected'),
+/** A refusal of what was sent: an example that can occur on this very route. */
+const invalid = (pointer: string, detail: string) => ({
+  description: `\`invalid_request\`: \`errors\` names each field and what was expected, as in \`${pointer} ${detail}\``,
+  content: {
+    [PROBLEM_MEDIA]: {
+      schema: ref(Problem),
+      example: problemOf({ code: 'invalid_request', detail: `${pointer} ${detail}`, errors: [{ pointer, detail }] }, 'b3k9-1f'),
+    },
+  },
+});
+
+/** What any route behind a token may answer. `pointer` and `detail` are what a caller of this one may get wrong. */
+export const commonProblems = (pointer: string, detail: string) => ({
+  400: invalid(pointer, detail),
   401: problem('unauthorized', 'no valid token', {
     'WWW-Authenticate': { type: 'string', description: 'How to authenticate' },
   }),
   403: problem('forbidden', 'the token lacks the verb, or the type or group'),
   429: problem('rate_limited', 'more requests a second than this token may send', retryAfter),
   503: problem('store_unavailable', 'Redis did not answer in time. A write may have happened: repeat it, it is idempotent', retryAfter),
-};
+});
 
 /** What a route with a body may answer besides. */
 export const bodyProblems = {

@@ -58,7 +58,7 @@ const sessionRoute = {
     querystring: noQuery,
     response: {
       204: noContent('The cookie is set', { 'Set-Cookie': { type: 'string', description: `${SESSION_COOKIE}: HttpOnly, SameSite=Strict, and Secure over HTTPS` } }),
-      ...commonProblems,
+      ...commonProblems('?token', 'is not a known parameter'),
     },
   },
 } as const;

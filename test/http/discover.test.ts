@@ -44,6 +44,10 @@ describe('discover', () => {
     ['?label.app.example.com/tier=front%20end', 'd'],
     ['?label.app.example.com%2Ftier=front+end', 'd'],
     ['?type=game&group=kr-1&status=initializing&label.zone=x', 'b'],
+    ['?label[version]=2&label%5Bzone%5D=x', 'b'],
+    ['?label[app.example.com/tier]=front%20end', 'd'],
+    ['?label[version]=2&label.zone=x', 'b'],
+    ['?label[constructor]=x', ''],
     ['?healthCheck=false&type=game&group=kr-1', 'ab'],
   ];
 
@@ -134,6 +138,14 @@ describe('paging', () => {
     expect(await count('?type=game&group=kr-1')).toEqual([1001, undefined]);
     expect(await count('?after=game:kr-1:game-0999')).toEqual([1, undefined]);
     expect((await pages(call, '/instances?limit=400')).flat()).toEqual(ids);
+  });
+
+  test('refuses a label that is asked for twice, in whatever spelling, and what is no label', async () => {
+    const { call } = gateway();
+    expectProblem(await call.get('/instances?label.zone=x&label[zone]=y'), 400, 'invalid_request', '?label[zone]');
+    for (const query of ['label[zone', 'label[]', 'label[a][b]', 'label', 'labels[zone]']) {
+      expectProblem(await call.get(`/instances?${query}=x`), 400, 'invalid_request', `?${query}`);
+    }
   });
 
   test('refuses a position that is none', async () => {

@@ -32,6 +32,17 @@ describe('the OpenAPI document', () => {
 });
 
 describe('Swagger UI', () => {
+  test('asks for a token in one box, called as the header is; the document that others get names all ways', async () => {
+    const { body: shown } = await page('/docs/json').expect(200);
+    expect(shown.components.securitySchemes).toMatchObject({ 'X-API-Token': { type: 'apiKey', in: 'header', name: 'X-API-Token' } });
+    expect(Object.keys(shown.components.securitySchemes as object)).toHaveLength(1);
+    expect(shown.paths['/sd/v1/instances'].get.security).toEqual([{ 'X-API-Token': [] }]);
+    expect(shown.paths['/livez'].get.security).toEqual([]);
+    const { body: whole } = await page('/openapi.json').expect(200);
+    expect(Object.keys(whole.components.securitySchemes as object)).toEqual(['apiToken', 'bearer', 'session']);
+    expect(whole.paths['/sd/v1/instances'].get.security).toEqual([{ apiToken: [] }, { bearer: [] }, { session: [] }]);
+  });
+
   test('is a page at /docs whose scripts and styles all come from here', async () => {
     const { text, headers } = await page('/docs').redirects(2).expect(200);
     expect(headers['content-type']).toMatch(/^text\/html/);

@@ -2,6 +2,28 @@ import type { Mutant } from './mutant.js';
 
 export const gateway: Mutant[] = [
   {
+    name: 'bracketed-labels-unread',
+    guard: 'labels are taken as generated clients write them, too',
+    find: 'const key = dotted ?? bracketed;',
+    replace: 'const key = dotted;',
+    also: [{ find: 'const [, dotted, bracketed] = LABEL', replace: 'const [, dotted] = LABEL' }],
+    test: 'test/http/discover.test.ts',
+  },
+  {
+    name: 'labels-given-twice',
+    guard: 'a label asked for in both spellings is refused, rather than one of them ignored',
+    find: 'if (labels.has(key)) throw',
+    replace: 'if (labels.has(key) && key === \'\') throw',
+    test: 'test/http/discover.test.ts',
+  },
+  {
+    name: 'three-boxes-in-the-ui',
+    guard: 'Swagger UI asks for the token in one box',
+    find: 'transformSpecification: (document) => withOneBox(document as Secured),',
+    replace: 'transformSpecification: (document) => (withOneBox({}), document),',
+    test: 'test/http/docs.test.ts',
+  },
+  {
     name: 'beats-not-smeared',
     guard: 'after an outage heartbeats are spread',
     find: 'if (this.options.lagMs() < BUSY_FROM_MS && !this.options.settling()) return intervalMs;',
