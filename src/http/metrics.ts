@@ -56,7 +56,7 @@ function observeView({ registry }: Metrics, view: View) {
   };
   gauge('rollcall_view_loaded', '1 once this replica has read the registry', () => (view.loaded ? 1 : 0));
   gauge('rollcall_view_instances', 'Instances in the memory of this replica', () => view.size);
-  gauge('rollcall_view_stale_seconds', 'For how long Redis has been silent; 0 while the view is fresh', () => (view.staleMs ?? 0) / 1000);
+  gauge('rollcall_view_stale_seconds', 'How old the view is while it is stale, or known to lack something; 0 while it is fresh', () => (view.staleMs ?? 0) / 1000);
   gauge('rollcall_view_groups_held', 'Groups of which most fell silent at once', () => view.held);
   gauge('rollcall_pending_writes', 'Acknowledged by this replica, and not read by it yet', () => view.pending.size);
   gauge('rollcall_watchers', 'Watchers of this replica', () => view.hub.watching);

@@ -25,7 +25,7 @@ export const jsonReply = (schema: TSchema, description: string, headers?: Header
 });
 
 export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
-export const staleHeader: Headers = { 'X-Stale-Seconds': { type: 'integer', description: 'Only while Redis is silent: for how long' } };
+export const staleHeader: Headers = { 'X-Stale-Seconds': { type: 'integer', description: 'Only on an answer that may be incomplete: how old it is, in whole seconds rounded up, at least 1' } };
 /** Of answers from memory. */
 export const readHeaders: Headers = {
   ETag: { type: 'string', description: 'Of the content, weak: the same on every replica, and not touched by heartbeats' },

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 
-/** Says for how long the store has been silent, in whole seconds, where that is too long: the answer is as old. */
+/** Says how old an answer is, in whole seconds rounded up, at least 1: only where it is not fresh, or known to lack something. */
 export function sayStale(reply: FastifyReply, staleMs: number | undefined) {
-  if (staleMs !== undefined) reply.header('x-stale-seconds', Math.ceil(staleMs / 1000));
+  if (staleMs !== undefined) reply.header('x-stale-seconds', Math.max(1, Math.ceil(staleMs / 1000)));
 }

@@ -19,6 +19,8 @@ export class BrokenLog extends Error {
 
 /** One read of both streams. */
 export interface Read {
+  /** When Redis was asked, on this process's monotonic clock: what it said is as old as that, however late it came. */
+  askedAt: number;
   pulse: Pulse;
   events: Entry[];
   beats: Entry[];
@@ -35,6 +37,7 @@ export class LogTail {
   /** The pulse, and what came since the last read; undefined when Redis had to be given the script first. */
   async read(): Promise<Read | undefined> {
     const { connection, keys, scripts } = this.source;
+    const askedAt = performance.now();
     const pipeline = connection.pipeline();
     pipeline.evalsha(...scripts.command('pulse', [''], 'sha'));
     pipeline.xread('COUNT', COUNT, 'STREAMS', keys.events, keys.beats, this.places.events, this.places.beats);
@@ -46,7 +49,7 @@ export class LogTail {
     if (pulseError ?? readError) throw (pulseError ?? readError) as Error;
     const byKey = new Map((streams ?? []) as [string, Entry[]][]);
     const [events, beats] = [byKey.get(keys.events) ?? [], byKey.get(keys.beats) ?? []];
-    return { pulse: decodePulse(pulse), events, beats, more: { events: events.length === COUNT, beats: beats.length === COUNT } };
+    return { askedAt, pulse: decodePulse(pulse), events, beats, more: { events: events.length === COUNT, beats: beats.length === COUNT } };
   }
 
   /** Decodes events and insists that each names the one before it. @throws {BrokenLog} */

@@ -9,6 +9,7 @@ import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import { msOfId } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
+import { LastPulse } from './last-pulse.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { LoadReason, ReaderOptions } from './reader-options.js';
 import { Recovery } from './recovery.js';
@@ -18,12 +19,8 @@ const TICK_MS = 20;
 /** Between reads: at high rates one read then takes many changes, instead of one each. */
 const PAUSE_MS = 2;
 const RETRY_MS = 100;
-/** Without an answer for this long the store counts as away. */
-const FRESH_MS = 2000;
 /** Younger than the 15 s for which beats are kept (lua/include/beats.lua): after a longer gap some may be missing. */
 const BEATS_SURE_MS = 10_000;
-/** A younger epoch may be that of a store that has just been emptied, and is about to be filled again by those who knew it. */
-const EPOCH_SETTLED_MS = 3000;
 /** While it is being filled, an entry that restores something comes more often than this. */
 const RESTORED_MS = 1000;
 
@@ -40,9 +37,7 @@ export class Reader {
   /** Up to here beats are known without a gap, in ms of the clock of Redis. */
   #beatsSureMs = 0;
   #behind = false;
-  #answeredAt = -Infinity;
-  #sweptAgoMs = 0;
-  #epochAgeMs = 0;
+  readonly #last = new LastPulse();
   #stopped = false;
   #running: Promise<void> | undefined;
   readonly #alarm: Alarm;
@@ -86,12 +81,12 @@ export class Reader {
 
   /** Redis answered within the last two seconds. */
   get fresh(): boolean {
-    return performance.now() - this.#answeredAt < FRESH_MS;
+    return this.#last.fresh;
   }
 
   /** How long ago any replica began a sweep, by the clock of Redis; undefined while Redis is silent. */
   get sweptAgoMs(): number | undefined {
-    return this.fresh ? this.#sweptAgoMs : undefined;
+    return this.#last.sweptAgoMs;
   }
 
   async #run() {
@@ -123,7 +118,7 @@ export class Reader {
   }
 
   /** Applies what was read. */
-  async #take({ pulse, events, beats, more }: Read) {
+  async #take({ askedAt, pulse, events, beats, more }: Read) {
     const { table, ring } = this.#loaded as Loaded;
     this.#answered(pulse);
     if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
@@ -137,10 +132,11 @@ export class Reader {
       this.options.observer.applied(change);
     }
     this.#behind = more.events || more.beats;
+    if (more.events) this.view.doubt();
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
     if (!more.events) this.#tail.takeBeats(beats, table);
     const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
-    const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse));
+    const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));
     // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
     if (adopted) this.view.settle(changes);
     if (this.#behind) return;
@@ -149,21 +145,22 @@ export class Reader {
   }
 
   /** Both streams were read to their ends, so all that is judged by the time of the pulse is known; false if beats may be missing. */
-  #advance(pulse: Pulse): boolean {
+  #advance(pulse: Pulse, askedAt: number): boolean {
     const { table } = this.#loaded as Loaded;
     if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set
     this.#beatsSureMs = pulse.nowMs;
     if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
     table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs);
-    const settled = this.options.ownStore || (pulse.nowMs - pulse.epochAtMs >= EPOCH_SETTLED_MS && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
-    if (this.#adopted) this.view.refresh(pulse.nowMs - table.watermarkMs);
-    else if (settled) this.#adopt();
+    const settled = this.options.ownStore || (!this.#last.young && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
+    const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
+    if (this.#adopted) this.view.refresh(asOf);
+    else if (settled) this.#adopt(asOf);
     return true;
   }
 
-  #adopt() {
+  #adopt(asOf: number) {
     this.#adopted = true;
-    this.view.refresh();
+    this.view.refresh(asOf);
     this.view.adopt(this.#loaded as Loaded, this.#reason);
     this.options.observer.loaded(this.#reason);
     this.log.info({ reason: this.#reason, instances: this.view.size, seconds: secondsSince(this.#loadStartedAt) }, 'registry read');
@@ -213,6 +210,7 @@ export class Reader {
 
   /** The log is another, or lacks what was read. What this replica knows is kept, unless others know better. */
   async #mend({ sameEpoch }: BrokenLog) {
+    this.view.doubt();
     const loaded = this.#loaded as Loaded;
     const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
     if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
@@ -235,14 +233,12 @@ export class Reader {
     this.#reason = reason;
     this.#loaded = undefined;
     this.#recovery.forget();
-    this.view.reunite(reason === 'outdated' && this.#epochAgeMs < EPOCH_SETTLED_MS);
+    this.view.reunite(reason === 'outdated' && this.#last.young);
     this.#recoveringSince = undefined;
   }
 
-  #answered({ nowMs, sweptAtMs, epochAtMs }: Pulse) {
-    this.#answeredAt = performance.now();
-    this.#epochAgeMs = nowMs - epochAtMs;
-    this.#sweptAgoMs = nowMs - sweptAtMs;
+  #answered(pulse: Pulse) {
+    this.#last.take(pulse);
     this.options.observer.reachable(true);
   }
 }

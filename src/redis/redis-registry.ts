@@ -1,37 +1,38 @@
 import type { InstancePatch } from '../contract/index.js';
 import { patched, registered } from '../registry/effects.js';
-import { invalidField, RegistryError } from '../registry/errors.js';
+import { RegistryError } from '../registry/errors.js';
 import type { GroupCount } from '../registry/group.js';
 import { homeKey, type Home } from '../registry/home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../registry/queries.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Discovered, Found, History, Registered, Registry, RemoveGuard } from '../registry/registry.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
-import { parseRevision, type Position } from '../registry/revision.js';
+import type { Position } from '../registry/revision.js';
 import type { Scope } from '../registry/scope.js';
 import type { View } from '../registry/view.js';
 import type { Sink } from '../registry/watch-frames.js';
 import { beginWatch } from '../registry/watch-start.js';
 import { beatResult, encodeBeat, isPatch } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
+import { catchUpWith } from './catch-up.js';
 import { changesAfter, readHistory } from './history.js';
-import { takePulse, type Pulse } from './pulse.js';
 import { inTime } from './deadline.js';
 import { giveBack } from './give-back.js';
 import { storeUnavailable } from './store-error.js';
 import type { Store } from './store.js';
 
-/** How long a read waits for the view to come as far as it asks for. */
-const CATCH_UP_MS = 1000;
 const MENDING = 'a failover is being mended';
 
 /** The registry over Redis: the server's own, and the client's Redis-direct mode. */
 export class RedisRegistry implements Registry {
-  #asking: Promise<Pulse> | undefined;
+  /** Waits until the view has what a read needs. */
+  readonly #catchUp: (need: Freshness) => Promise<void>;
 
   constructor(
     private readonly store: Store,
     private readonly view: View,
-  ) {}
+  ) {
+    this.#catchUp = catchUpWith(store, view);
+  }
 
   async register(registration: CompleteRegistration, caller: Caller, from?: Home | null): Promise<Registered> {
     const { instanceId } = registration;
@@ -212,32 +213,6 @@ export class RedisRegistry implements Registry {
     } catch (error) {
       throw storeUnavailable(error);
     }
-  }
-
-  /** Waits until the view has what a read needs. */
-  async #catchUp({ minRevision, strong }: Freshness) {
-    if (minRevision === undefined && !strong) return;
-    const asked = minRevision === undefined ? undefined : parseRevision(minRevision);
-    if (minRevision !== undefined && !asked) throw invalidField('?minRevision', 'must be a revision that this API gave');
-    if (asked && !strong && asked.epoch === this.view.table.position.epoch) return this.view.reached(asked, 0, CATCH_UP_MS);
-    try {
-      const { epoch, head, nowMs } = await this.#askStore();
-      // A watermark of the same millisecond may come from a read before this call.
-      await this.view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);
-    } catch (error) {
-      throw error instanceof RegistryError ? error : storeUnavailable(error);
-    }
-  }
-
-  /** The head of the log and the time, asked once for all who need it in this turn, and at its end: after all of them came. */
-  #askStore(): Promise<Pulse> {
-    this.#asking ??= new Promise((resolve, reject) => {
-      setImmediate(() => {
-        this.#asking = undefined;
-        inTime(takePulse(this.store.connection, this.store.scripts)).then(resolve, reject);
-      });
-    });
-    return this.#asking;
   }
 }
 

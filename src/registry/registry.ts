@@ -49,7 +49,7 @@ export interface Discovered {
   answer: Answer;
   /** The last change that the answer takes into account. */
   revision: string;
-  /** For how long the store has been silent, if that is too long. */
+  /** How old the answer is, in ms, if that is over a second or it is known to lack something. */
   staleMs: number | undefined;
 }
 

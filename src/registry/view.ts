@@ -17,7 +17,7 @@ import type { Table } from './table.js';
 import { Waits } from './waits.js';
 import type { WatchHub } from './watch-hub.js';
 
-/** Without a new watermark for this long the view is stale: answers go on, and say so. */
+/** An older view is stale: answers go on, and say so. */
 const STALE_AFTER_MS = 1000;
 /** Longer than replicas need to claim and to give back. */
 const REUNITING_MS = 3000;
@@ -50,7 +50,9 @@ export class View {
   readonly #waits = new Waits();
   readonly #maxStaleMs: number;
   #loaded: (Loaded & { answers: Answers }) | undefined;
+  /** When the store was asked for what the view has, and answered it all. */
   #freshAt = -Infinity;
+  #doubted = false;
   #settledAt = -Infinity;
   #partedAt = -Infinity;
 
@@ -71,7 +73,7 @@ export class View {
 
   /** It can answer: loaded, and not stale for too long. */
   get serving(): boolean {
-    return this.loaded && this.#sinceWatermarkMs <= this.#maxStaleMs;
+    return this.loaded && this.#ageMs <= this.#maxStaleMs;
   }
 
   /** @throws {RegistryError} store_unavailable while it cannot answer. */
@@ -93,10 +95,10 @@ export class View {
     return this.#loaded?.table.position;
   }
 
-  /** How long ago the last watermark came, if that is too long. */
+  /** How old the view is, if that is too old, or if it is known to lack something; undefined while it is fresh. */
   get staleMs(): number | undefined {
-    const ms = this.#sinceWatermarkMs;
-    return ms > STALE_AFTER_MS ? ms : undefined;
+    const ms = this.#ageMs;
+    return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;
   }
 
   get size(): number {
@@ -183,13 +185,19 @@ export class View {
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
   get settling(): boolean {
-    return this.staleMs !== undefined || performance.now() < this.#settledAt;
+    return this.#ageMs > STALE_AFTER_MS || performance.now() < this.#settledAt;
   }
 
-  /** A new watermark came, `behindMs` behind the store's time. */
-  refresh(behindMs = 0) {
-    if (this.loaded && this.#sinceWatermarkMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
-    this.#freshAt = performance.now() - behindMs;
+  /** Everything that the store had at this time of this process's monotonic clock is in the view. */
+  refresh(asOf: number) {
+    if (this.loaded && this.#ageMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
+    this.#doubted = false;
+    this.#freshAt = asOf;
+  }
+
+  /** The view lacks something, and it is known that it does: answers say so at once, until it is refreshed. */
+  doubt() {
+    this.#doubted = true;
   }
 
   /** The end of a read: everybody is told what it brought. */
@@ -209,7 +217,7 @@ export class View {
     this.hub.end();
   }
 
-  get #sinceWatermarkMs() {
+  get #ageMs() {
     return performance.now() - this.#freshAt;
   }
 

@@ -7,6 +7,8 @@ export interface RedisGate {
   /** Goes dark: what the replica says is lost, and nobody tells it so, until `cut` or `mend`. */
   halt: () => void;
   mend: () => void;
+  /** What Redis says arrives this much later. */
+  slow: (ms: number) => void;
   arm: (trap: Trap) => void;
   close: () => Promise<void>;
 }
@@ -29,6 +31,7 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
   const sockets = new Set<Socket>();
   let open = true;
   let dark = false;
+  let delayMs = 0;
   let trap: Trap | undefined;
 
   const server = createServer((near) => {
@@ -48,7 +51,7 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
         return answered;
       });
     });
-    far.on('data', (chunk) => void near.write(chunk));
+    far.on('data', (chunk) => void (delayMs > 0 ? setTimeout(() => near.write(chunk), delayMs) : near.write(chunk)));
     near.on('close', () => held ?? far.destroy()); // what was sent before may still arrive
     far.on('error', () => near.resetAndDestroy()).on('close', () => near.destroy()); // a refusal stays one
     for (const socket of [near, far]) {
@@ -71,6 +74,9 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
     mend: () => {
       dark = false;
       open = true;
+    },
+    slow: (ms) => {
+      delayMs = ms;
     },
     arm: (set) => {
       trap = set;

@@ -145,7 +145,7 @@ export const registry: Mutant[] = [
   {
     name: 'stale-unsaid',
     guard: 'an answer of a silent Redis says that it is stale',
-    find: 'return ms > STALE_AFTER_MS ? ms : undefined;',
+    find: 'return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;',
     replace: 'return ms > 1e9 * STALE_AFTER_MS ? ms : undefined;',
     test: 'test/http/freshness.test.ts test/http/readyz-stale.test.ts test/http/store-away.test.ts',
   },

@@ -9,6 +9,13 @@ export const store: Mutant[] = [
     test: 'test/recovery/pending.test.ts',
   },
   {
+    name: 'age-from-the-reply',
+    guard: 'an answer is as old as the moment in which Redis was asked',
+    find: 'const asOf = askedAt - (pulse.nowMs - table.watermarkMs);',
+    replace: 'const asOf = performance.now() + 0 * askedAt - (pulse.nowMs - table.watermarkMs);',
+    test: 'test/redis/slow-redis.test.ts',
+  },
+  {
     name: 'beats-before-events',
     guard: 'events are applied before beats',
     find: 'if (!more.events) this.#tail.takeBeats(beats, table);',
@@ -21,6 +28,20 @@ export const store: Mutant[] = [
     find: 'if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set',
     replace: 'if (Math.abs(pulse.nowMs - this.#beatsSureMs) > 1e9 * BEATS_SURE_MS) return false; // or the clock was set',
     test: 'test/redis/reader.test.ts',
+  },
+  {
+    name: 'behind-and-silent',
+    guard: 'a replica that knows that it is behind says so at once',
+    find: 'if (more.events) this.view.doubt();',
+    replace: '',
+    test: 'test/redis/slow-redis.test.ts',
+  },
+  {
+    name: 'beyond-the-log-is-503',
+    guard: 'a revision beyond the log is the fault of whoever sent it',
+    find: 'if (epoch === asked.epoch && compareIds(asked.id, head) > 0) throw beyondTheLog();',
+    replace: 'void [epoch, head, compareIds, beyondTheLog];',
+    test: 'test/http/freshness.test.ts',
   },
   {
     name: 'discover-writes',
@@ -41,8 +62,16 @@ export const store: Mutant[] = [
     name: 'half-loaded',
     guard: 'a view is adopted only when it has caught up',
     find: 'this.#adopted = false;',
-    replace: 'this.#adopt();',
+    replace: 'this.#adopt(performance.now());',
     test: 'test/recovery/watchers.test.ts test/redis/load.test.ts',
+  },
+  {
+    name: 'lost-and-silent',
+    guard: 'a replica that finds that Redis has lost something says so at once',
+    find: `async #mend({ sameEpoch }: BrokenLog) {
+    this.view.doubt();`,
+    replace: 'async #mend({ sameEpoch }: BrokenLog) {',
+    test: 'test/redis/slow-redis.test.ts',
   },
   {
     name: 'hold-blocks-the-sweep',
@@ -96,8 +125,8 @@ export const store: Mutant[] = [
   {
     name: 'min-revision-ignored',
     guard: 'minRevision waits for the view',
-    find: 'if (asked && !strong && asked.epoch === this.view.table.position.epoch) return this.view.reached(asked, 0, CATCH_UP_MS);',
-    replace: 'if (asked && !strong && asked.epoch === this.view.table.position.epoch) return;',
+    find: 'if (asked && !strong && asked.epoch === view.table.position.epoch) return reach(asked);',
+    replace: 'if (asked && !strong && asked.epoch === view.table.position.epoch) return void reach;',
     test: 'test/http/freshness.test.ts',
   },
   {
@@ -234,21 +263,21 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
   {
     name: 'starts-ready',
     guard: 'a starting replica waits until the epoch is settled',
-    find: 'else if (settled) this.#adopt();',
-    replace: 'else if (settled || pulse) this.#adopt();',
+    find: 'else if (settled) this.#adopt(asOf);',
+    replace: 'else if (settled || pulse) this.#adopt(asOf);',
     test: 'test/recovery/watchers.test.ts',
   },
   {
     name: 'strong-of-the-same-millisecond',
     guard: 'a strong read waits for a read that began after it',
-    find: 'await this.view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);',
-    replace: 'await this.view.reached({ epoch, id: head }, nowMs, CATCH_UP_MS);',
+    find: 'await view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);',
+    replace: 'await view.reached({ epoch, id: head }, nowMs, CATCH_UP_MS);',
     test: 'test/redis/strong-read.test.ts',
   },
   {
     name: 'strong-without-waiting',
     guard: 'a strong read waits for the view',
-    find: 'await this.view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);',
+    find: 'await view.reached({ epoch, id: head }, nowMs + 1, CATCH_UP_MS);',
     replace: 'void [epoch, head, nowMs];',
     test: 'test/http/freshness.test.ts test/guarantees/linearizability.test.ts',
   },
@@ -269,15 +298,15 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
   {
     name: 'watermark-moves-in-recovery',
     guard: 'the watermark waits until Redis has everything again',
-    find: 'const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse));',
-    replace: 'const sure = !this.#behind && this.#advance(pulse);',
+    find: 'const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));',
+    replace: 'const sure = !this.#behind && this.#advance(pulse, askedAt);',
     test: 'test/recovery/watermark.test.ts',
   },
   {
     name: 'watermark-undrained',
     guard: 'the watermark moves only when both streams were drained',
-    find: 'const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse));',
-    replace: 'const sure = (this.#recovery.holdsWatermark || this.#advance(pulse));',
+    find: 'const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));',
+    replace: 'const sure = (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));',
     test: 'test/redis/reader-order.test.ts test/redis/reader.test.ts',
   },
   {
