@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
 import type { Caller, Registry } from '../registry/registry.js';
 import { ScopedRegistry } from '../registry/scoped-registry.js';
+import { addressOf } from './observed.js';
 import { findSession } from './session.js';
 import type { Token, TokenStore, TokenVerb } from './tokens.js';
 
@@ -56,7 +57,7 @@ export interface AuthOptions {
 /** Checks tokens before the body is read. A route without `access` needs `admin`: forgetting it fails closed. */
 export async function installAuth(app: FastifyInstance, { tokens, registry, rateLimitPerSecond }: AuthOptions) {
   await app.register(rateLimit, { global: false });
-  const failures = app.createRateLimit({ max: FAILURES_PER_SECOND, timeWindow: 1000, keyGenerator: ({ ip }) => ip });
+  const failures = app.createRateLimit({ max: FAILURES_PER_SECOND, timeWindow: 1000, keyGenerator: addressOf });
   const requests =
     rateLimitPerSecond === undefined
       ? undefined

@@ -1,8 +1,21 @@
 import { isUtf8 } from 'node:buffer';
-import type { FastifyInstance } from 'fastify';
-import { RegistryError } from '../registry/errors.js';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { invalidField, RegistryError } from '../registry/errors.js';
+import { BodyReader } from './body-reader.js';
+import { keyGivenTwice } from './json.js';
+import { shown } from './problems.js';
 
+const NOTHING = Buffer.alloc(0);
 const JSON_TYPES = ['application/json', 'application/merge-patch+json'];
+
+/** JSON is UTF-8 (RFC 8259 section 8.1): another `charset` would be read wrong. */
+function isUtf8Type(contentType = ''): boolean {
+  if (contentType === 'application/json') return true; // nearly all of them
+  return contentType.split(';').every((part) => {
+    const [name = '', value = ''] = part.toLowerCase().split('=');
+    return name.trim() !== 'charset' || ['utf-8', 'utf8', '"utf-8"', '"utf8"'].includes(value.trim());
+  });
+}
 
 /**
  * JSON only, and an empty body is no body: whether one is needed is the schema's to say. `__proto__` and
@@ -10,11 +23,26 @@ const JSON_TYPES = ['application/json', 'application/merge-patch+json'];
  */
 export function installBodyParsing(app: FastifyInstance) {
   app.removeAllContentTypeParsers();
+  const reader = new BodyReader();
   const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser(JSON_TYPES, { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    if (body.length === 0) done(null, undefined);
-    else if (!isUtf8(body)) done(new RegistryError('invalid_request', 'the body is not UTF-8 (RFC 8259 section 8.1)'));
-    else void parse(request, body.toString(), (error, value) => done(error && notJson(body.toString(), error), value));
+  const read = (request: FastifyRequest, done: (error: Error | null, body?: unknown) => void, use: (body: Buffer) => void) => {
+    reader.read(request.raw, request.routeOptions.bodyLimit, (error, body = NOTHING) => {
+      if (error || body.length === 0) done(error, undefined);
+      else use(body);
+    });
+  };
+  app.addContentTypeParser(JSON_TYPES, (request, _payload, done) => {
+    if (!isUtf8Type(request.headers['content-type'])) return done(new RegistryError('unsupported_media_type', 'JSON is UTF-8 (RFC 8259 section 8.1): send charset=utf-8, or none'));
+    read(request, done, (body) => {
+      if (!isUtf8(body)) return done(new RegistryError('invalid_request', 'the body is not UTF-8 (RFC 8259 section 8.1)'));
+      const text = body.toString();
+      void parse(request, text, (error, value) => {
+        if (error) return done(notJson(text, error));
+        const twice = keyGivenTwice(text, value);
+        if (twice === undefined) done(null, value);
+        else done(invalidField(shown(twice), 'is given twice (RFC 8259 section 4)'));
+      });
+    });
   });
   app.addHook('onRequest', (request, _reply, done) => {
     const encoding = request.headers['content-encoding'];
@@ -22,9 +50,8 @@ export function installBodyParsing(app: FastifyInstance) {
     else done(new RegistryError('unsupported_media_type', `Content-Encoding ${encoding.slice(0, 32)} is not supported: send the body as it is`));
   });
   // `curl -d ''` sends an empty form, and an empty chunked body has no type at all: both are no body.
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
-    if (body.length === 0) done(null, undefined);
-    else done(new RegistryError('unsupported_media_type', 'send Content-Type: application/json'));
+  app.addContentTypeParser('*', (request, _payload, done) => {
+    read(request, done, () => done(new RegistryError('unsupported_media_type', 'send Content-Type: application/json')));
   });
 }
 

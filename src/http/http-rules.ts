@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
 import { problemOf, PROBLEM_TYPE } from './problems.js';
@@ -20,6 +21,14 @@ export function installHttpRules(app: FastifyInstance) {
       return done(new RegistryError('invalid_request', 'HTTP/1.1 needs exactly one Host header (RFC 9112 section 3.2)'));
     }
     done();
+  });
+
+  // Without a listener Node closes the connection and says nothing.
+  app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => undefined); // who is gone needs no answer
+    const body = JSON.stringify(problemOf({ code: 'method_not_allowed', detail: 'CONNECT: this is no proxy' }, 'unparsed'));
+    const headers = `Allow: GET, HEAD, POST, PATCH, DELETE\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+    socket.end(`HTTP/1.1 405 Method Not Allowed\r\n${headers}\r\n\r\n${body}`);
   });
 
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {

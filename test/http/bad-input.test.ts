@@ -138,6 +138,8 @@ const garbage: [name: string, bytes: string | Buffer, status: number, code?: str
   ['headers over 8 KiB', head(GET, 'host: x', `x-note: ${'n'.repeat(9000)}`, WITH_TOKEN), 431, 'payload_too_large'],
   ['many headers over 8 KiB together', head(GET, 'host: x', ...Array.from({ length: 500 }, (_, i) => `x-note-${i}: 0123456789`)), 431, 'payload_too_large'],
   ['a URL over 8 KiB', head(`GET /sd/v1/instances?type=${'a'.repeat(9000)} HTTP/1.1`, 'host: x', WITH_TOKEN), 431, 'payload_too_large'],
+  ['CONNECT, as to a proxy', head('CONNECT example.com:443 HTTP/1.1', 'host: example.com:443'), 405, 'method_not_allowed'],
+  ['CONNECT to a route', head('CONNECT /sd/v1/instances HTTP/1.1', 'host: x', WITH_TOKEN), 405, 'method_not_allowed'],
   ['an expectation nobody meets', head(POST, 'host: x', WITH_TOKEN, JSON_TYPE, 'expect: foo', 'content-length: 2'), 417],
 ];
 

@@ -24,6 +24,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/docs.test.ts',
   },
   {
+    name: 'another-charset-taken',
+    guard: 'JSON is UTF-8',
+    find: `return name.trim() !== 'charset' ||`,
+    replace: `return name.trim() !== 'character' ||`,
+    test: 'test/http/bad-input.test.ts',
+  },
+  {
     name: 'beats-not-smeared',
     guard: 'after an outage heartbeats are spread',
     find: 'if (this.options.lagMs() < BUSY_FROM_MS && !this.options.settling()) return intervalMs;',
@@ -36,6 +43,27 @@ export const gateway: Mutant[] = [
     find: `config: { access: 'admin' },`,
     replace: `config: { access: 'write' },`,
     test: 'test/http/evict.test.ts',
+  },
+  {
+    name: 'bodies-unbounded',
+    guard: 'bodies under way have a bounded room',
+    find: 'if (this.#held - bytes.length + larger > this.most) {',
+    replace: 'if (this.#held - bytes.length + larger > 1e9 * this.most) {',
+    test: 'test/http/body-reader.test.ts',
+  },
+  {
+    name: 'chunks-of-one-byte',
+    guard: 'a body comes in chunks of some size',
+    find: 'if (++chunks > FREE_CHUNKS && needed < chunks * SMALL_CHUNK_BYTES) {',
+    replace: 'if (++chunks > 1e9 * FREE_CHUNKS && needed < chunks * SMALL_CHUNK_BYTES) {',
+    test: 'test/http/body-reader.test.ts',
+  },
+  {
+    name: 'connection-without-address',
+    guard: 'a caller that reset its connection is no error of ours',
+    find: `export const addressOf = ({ ip }: FastifyRequest) => (ip as string | undefined) ?? '';`,
+    replace: 'export const addressOf = ({ ip }: FastifyRequest) => ip;',
+    test: 'test/http/resets.test.ts',
   },
   {
     name: 'every-failure-looked-for',
@@ -64,6 +92,13 @@ export const gateway: Mutant[] = [
     find: `if (!url?.startsWith('/sd/')) return undefined;`,
     replace: 'if (url === undefined) return undefined;',
     test: 'test/http/shedding.test.ts',
+  },
+  {
+    name: 'keys-given-twice-taken',
+    guard: 'an object with one key twice is refused',
+    find: 'if (keysIn(json) === keysOf(value)) return undefined;',
+    replace: 'if (keysIn(json) >= keysOf(value)) return undefined;',
+    test: 'test/http/json.test.ts',
   },
   {
     name: 'names-not-cut',

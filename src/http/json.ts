@@ -1,0 +1,79 @@
+/** A value as JSON.parse gives it holds each key once: it has fewer keys than its text when one is given twice, however that is written. */
+function keysOf(value: unknown): number {
+  let keys = 0;
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    const isList = Array.isArray(next);
+    for (const key in next) {
+      if (!isList) keys++;
+      const inner = (next as Record<string, unknown>)[key];
+      if (typeof inner === 'object') open.push(inner);
+    }
+  }
+  return keys;
+}
+
+const [QUOTE, BACKSLASH] = [34, 92];
+
+/** Where the text that begins at a quote ends. Backslashes before a quote are counted once: those of the next lie behind it. */
+function endOfText(json: string, begin: number): number {
+  for (let end = json.indexOf('"', begin + 1); end >= 0; end = json.indexOf('"', end + 1)) {
+    let slashes = 0;
+    while (json.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes++;
+    if (slashes % 2 === 0) return end;
+  }
+  return json.length;
+}
+
+function afterBlanks(json: string, at: number): number {
+  while (json.charCodeAt(at) <= 32) at++;
+  return at;
+}
+
+/** How many keys JSON text names: texts with a colon behind them. */
+function keysIn(json: string): number {
+  let keys = 0;
+  for (let begin = json.indexOf('"'); begin >= 0; ) {
+    const end = endOfText(json, begin);
+    if (json[afterBlanks(json, end + 1)] === ':') keys++;
+    begin = json.indexOf('"', end + 1);
+  }
+  return keys;
+}
+
+interface Container {
+  keys: Set<string> | undefined;
+  /** The key, or the place in the list, that is being read. */
+  at: string | number;
+}
+
+/**
+ * The path of the first key that an object of this JSON text has twice, as a pointer; undefined without one. RFC 8259 section 4
+ * leaves open what such an object means, so it is nothing that should be guessed. `value` is what the text was parsed to:
+ * as a rule a count of its keys answers, and the text is read by its letters only to say where.
+ */
+export function keyGivenTwice(json: string, value: unknown): string | undefined {
+  if (keysIn(json) === keysOf(value)) return undefined;
+  const path: Container[] = [];
+  for (let i = 0; i < json.length; i++) {
+    const letter = json[i];
+    const inner = path.at(-1);
+    if (letter === '{' || letter === '[') path.push(letter === '{' ? { keys: new Set(), at: '' } : { keys: undefined, at: 0 });
+    else if (letter === '}' || letter === ']') path.pop();
+    else if (letter === ',' && typeof inner?.at === 'number') inner.at++;
+    else if (json.charCodeAt(i) === QUOTE) {
+      const end = endOfText(json, i);
+      if (inner?.keys && json[afterBlanks(json, end + 1)] === ':') {
+        inner.at = JSON.parse(json.slice(i, end + 1)) as string;
+        if (inner.keys.has(inner.at)) return pointerOf(path);
+        inner.keys.add(inner.at);
+      }
+      i = end;
+    }
+  }
+  return undefined;
+}
+
+const pointerOf = (path: Container[]) => path.map(({ at }) => `/${String(at).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');

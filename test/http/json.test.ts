@@ -1,0 +1,43 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { keyGivenTwice } from '../../src/http/json.js';
+
+const given = (json: string) => keyGivenTwice(json, JSON.parse(json));
+
+const twice: [json: string, pointer: string][] = [
+  ['{"a":1,"a":2}', '/a'],
+  ['{"a":1,"a":1}', '/a'],
+  ['{"a":1,"\\u0061":2}', '/a'],
+  ['{"\\"":1,"\\u0022":2}', '/"'],
+  ['{"\\\\":1,"\\u005c":2}', '/\\'],
+  ['{"":1,"":2}', '/'],
+  ['{ "a" \n:1, "b":{"c":[0,{"d":1,\t"d"\r:2}]}}', '/b/c/1/d'],
+  ['[1,"x:",{"a/b":1,"a/b":2}]', '/2/a~1b'],
+  ['{"a":{"b":1},"a":{"c":1}}', '/a'],
+  ['{"__proto__":1,"__proto__":2}', '/__proto__'],
+  ['{"1":1,"0":2,"1":3}', '/1'],
+  ['{"a":"}","b":"{\\"b\\":1,","b":2}', '/b'],
+];
+test.each(twice)('%s has %s twice', (json, pointer) => {
+  expect(given(json)).toBe(pointer);
+});
+
+test.each(['{}', '[]', '"a"', '1', 'null', '{"a":{"a":{"a":1}}}', '[{"a":1},{"a":2}]', '{"a":"\\"a\\":1"}', '{"a":":","b":"\\\\"}', '["a",":"]', ' {"a" : "b" } '])('%s has none', (json) => {
+  expect(given(json)).toBeUndefined();
+});
+
+test('what JSON.stringify writes has none, and has one as soon as a key is written again', () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }), fc.boolean(), (value, indented) => {
+      const json = JSON.stringify(value, null, indented ? 2 : 0);
+      expect(given(json)).toBeUndefined();
+      const key = Object.keys(JSON.parse(json) as object)[0] as string;
+      expect(given(`${json.slice(0, json.lastIndexOf('}'))},${JSON.stringify(key)}:0}`)).toBeTypeOf('string');
+    }),
+  );
+});
+
+test('a long text of backslashes and quotes is gone through once', () => {
+  const text = '\\\\'.repeat(200_000) + '\\"'.repeat(100_000);
+  expect(given(`{"a":"${text}","b":"${text}","a":1}`)).toBe('/a');
+});
