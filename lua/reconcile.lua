@@ -9,6 +9,12 @@
 -- @include clock
 -- @include record
 local home = ARGV[3]
+
+local function head_of(id) -- not the whole record: it may be large
+  local got = redis.pcall('HMGET', RECORD .. id, 'type', 'group', 'ttlSeconds')
+  return { type = got[1], group = got[2], ttlSeconds = got[3] }
+end
+
 local removed, leased, reply = 0, false, {}
 for i = 4, #ARGV do
   local id = ARGV[i]
@@ -16,7 +22,8 @@ for i = 4, #ARGV do
     leased = true
     if redis.pcall('SISMEMBER', MEMBERS .. home, id) ~= 1 then join_group(home, id) end -- 0, or an error: not a Set
   else
-    local record, known = read_record(id)
+    local record = head_of(id)
+    local known = is_record(record)
     if known and home_of(record) == home then
       redis.call('ZADD', LEASES, int(now + ttl_of(record)), home .. ':' .. id)
     elseif known or redis.call('EXISTS', FACE .. id) == 0 then

@@ -21,6 +21,8 @@ export function makeKeys(prefix: string) {
     membersStem: stems.members,
     /** Held by whoever reconciles in this interval. */
     reconcile: `${prefix}reconcile`,
+    /** How far it came: cursors of SCAN. */
+    reconciled: `${prefix}reconciled`,
     /** KEYS of every script, in the order of lua/include/keys.lua. */
     forScripts: [...Object.values(named), ...Object.values(stems)],
   };

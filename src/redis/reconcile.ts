@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { mintId } from '../registry/ids.js';
 import { adoptable, isName } from './adoption.js';
 import { registerArgs } from './codec.js';
 import type { Connection } from './connection.js';
-import type { Keys } from './keys.js';
 import type { Store } from './store.js';
 
 const RECONCILE_BATCH = 200;
-const SCAN_COUNT = 500;
+const SCAN_COUNT = 1000;
+/** Of one run for what the index and the leases name; the rest is for the keys of others among which a Set may be. */
+const KNOWN_MS = 3000;
 /** Between batches, so that a large keyspace never looks like a burst of load. */
 const PAUSE_MS = 2;
 
@@ -25,29 +27,52 @@ export class Reconciler {
     private readonly log: Logger,
   ) {}
 
+  /**
+   * Goes on where the last run stopped, whichever replica that was, to the end or until it is told to stop. What the index and the
+   * leases name comes first, so a large keyspace of others holds up only groups that no index knows.
+   */
   async run(signal: AbortSignal) {
     const { connection, keys } = this.store;
     const total = { removed: 0, adopted: [] as string[] };
+    const places = await connection.hgetall(keys.reconciled);
+    const known = AbortSignal.any([signal, AbortSignal.timeout(KNOWN_MS)]);
     const seen = new Set<string>();
-    for await (const key of groupSets(connection, keys)) {
-      const home = key.slice(keys.membersStem.length);
-      seen.add(home);
-      for await (const ids of pages((cursor) => connection.sscan(key, cursor, 'COUNT', RECONCILE_BATCH))) {
-        if (signal.aborted) return total;
-        await this.#reconcileMembers(home, ids, total);
-      }
-    }
+
+    places.index = await walk((cursor) => connection.sscan(keys.groups, cursor, 'COUNT', 50), places.index, known, async (homes) => {
+      for (const home of homes) await this.#reconcileSet(home, seen, total, known);
+    });
     // Every leased instance is a member of its group's Set, whatever somebody did to the Set.
-    for await (const found of pages((cursor) => connection.zscan(keys.leases, cursor, 'COUNT', RECONCILE_BATCH))) {
-      if (signal.aborted) return total;
+    places.leases = await walk((cursor) => connection.zscan(keys.leases, cursor, 'COUNT', RECONCILE_BATCH), places.leases, known, async (found) => {
       const members = found.filter((_, i) => i % 2 === 0); // the rest are scores
       for (const [home, ids] of byHome(members)) await this.#reconcileMembers(home, ids, total);
+    });
+    // A Set that was only ever written by hand is in no index of ours.
+    const pattern = `${keys.membersStem.replace(/[*?[\]\\]/g, '\\$&')}*`;
+    for (const node of nodesOf(connection)) {
+      const place = `keys ${node.options.host}:${node.options.port}`;
+      places[place] = await walk((cursor) => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', 'set'), places[place], signal, async (found) => {
+        for (const key of found) await this.#reconcileSet(key.slice(keys.membersStem.length), seen, total, signal);
+      });
     }
-    // Groups of the index whose Set is gone: asked with no members, the script only looks whether the group is empty.
-    for (const home of await connection.smembers(keys.groups)) {
-      if (!seen.has(home)) await this.#reconcileBatch(home, [], total);
-    }
+    await connection.hset(keys.reconciled, places);
     return total;
+  }
+
+  async #reconcileSet(home: string, seen: Set<string>, total: Reconciled, signal: AbortSignal) {
+    if (seen.has(home)) return;
+    const { connection, keys } = this.store;
+    let members = 0;
+    try {
+      await walk((cursor) => connection.sscan(keys.members(home), cursor, 'COUNT', RECONCILE_BATCH), '0', signal, async (ids) => {
+        members += ids.length;
+        await this.#reconcileMembers(home, ids, total);
+      });
+      // Asked with no members, the script only looks whether the group is empty.
+      if (members === 0) await this.#reconcileBatch(home, [], total);
+    } catch (error) {
+      if (!isReplyError(error)) throw error; // not a Set: whoever is leased there writes it anew
+    }
+    if (!signal.aborted) seen.add(home);
   }
 
   /** A scan may return more than was asked for, and a script call must stay short. */
@@ -105,24 +130,22 @@ function byHome(members: string[]) {
   return homes;
 }
 
-/** The pages of a SCAN of any kind, with a pause after each. */
-async function* pages(scan: (cursor: string) => Promise<[cursor: string, items: string[]]>): AsyncGenerator<string[]> {
-  let cursor = '0';
-  do {
+/**
+ * The pages of a SCAN of any kind, from this cursor on, with a pause after each. Resolves to the cursor from which to go on, '0'
+ * when it came to the end; what was given last may be given again then.
+ */
+async function walk(scan: (cursor: string) => Promise<[cursor: string, items: string[]]>, from = '0', signal: AbortSignal, take: (items: string[]) => Promise<void>) {
+  let cursor = from;
+  while (!signal.aborted) {
     const [next, items] = await scan(cursor);
+    if (items.length > 0) await take(items);
+    if (signal.aborted && items.length > 0) break;
     cursor = next;
-    if (items.length > 0) yield items;
+    if (cursor === '0') break;
     await sleep(PAUSE_MS);
-  } while (cursor !== '0');
+  }
+  return cursor;
 }
 
-/**
- * The Sets of all groups, found by SCAN: one that was only ever written by hand is in no index of ours. In Cluster every
- * primary is asked, because SCAN answers for one node.
- */
-async function* groupSets(connection: Connection, keys: Keys): AsyncGenerator<string> {
-  const pattern = `${keys.membersStem.replace(/[*?[\]\\]/g, '\\$&')}*`;
-  for (const node of 'nodes' in connection ? connection.nodes('master') : [connection]) {
-    for await (const found of pages((cursor) => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', 'set'))) yield* found;
-  }
-}
+/** SCAN answers for one node: in Cluster every primary is asked. */
+const nodesOf = (connection: Connection): Redis[] => ('nodes' in connection ? connection.nodes('master') : [connection]);

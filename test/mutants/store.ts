@@ -323,4 +323,11 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
     replace: 'pulse.nowMs',
     test: 'test/holds/mass-lapse.test.ts',
   },
+  {
+    name: 'reconcile-from-the-start',
+    guard: 'a run of reconcile goes on where the last one stopped',
+    find: 'await connection.hset(keys.reconciled, places);',
+    replace: '',
+    test: 'test/redis/reconcile.test.ts',
+  },
 ];

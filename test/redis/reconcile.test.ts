@@ -172,3 +172,30 @@ test('a Set of thousands that was lost is whole again after one reconcile', asyn
   expect(await raw.scard(keys.members('game:kr-1'))).toBe(3000);
   expect(await raw.smembers(keys.groups)).toEqual(['game:kr-1']);
 });
+
+test('a run that is stopped goes on where it came to, on any replica, and what the index names is looked at first in each', async () => {
+  const opened = await openRegistry();
+  const { maintenance, store, raw, keys } = opened;
+  const other = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, pino({ level: 'silent' }));
+  const strange = Array.from({ length: 5000 }, (_, i) => [`${keys.prefix}strange-${i}`, 'x']).flat();
+  await raw.mset(strange);
+  await opened.registry.register(complete({ instanceId: 'neighbour' }), CALLER);
+  for (let i = 0; i < 20; i++) await writeByHand(opened, `far-${i}`, { hostname: 'h' }, { home: `chat:g-${i}` });
+  const scan = store.connection.scan.bind(store.connection) as (...args: unknown[]) => Promise<[string, string[]]>;
+  let pages = 0;
+  store.connection.scan = (async (...args: unknown[]) => {
+    const page = await scan(...args);
+    if (++pages % 2 === 0) controller.abort();
+    return page;
+  }) as typeof store.connection.scan;
+  let controller = new AbortController();
+  const adopted: string[] = [];
+  for (let run = 0; run < 40 && adopted.length < 21; run++) {
+    if (run === 1) await writeByHand(opened, 'near', { hostname: 'h' });
+    controller = new AbortController();
+    const found = (await (run % 2 === 0 ? maintenance : other).reconcile(controller.signal)).adopted;
+    if (run === 1) expect(found).toContain(`${HOME}:near`);
+    adopted.push(...found);
+  }
+  expect(new Set(adopted).size).toBe(21);
+});
