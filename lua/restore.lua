@@ -11,13 +11,10 @@
 -- @include clock
 -- @include record
 -- @include event
-local READ_AT_MOST = 500 -- entries looked through for names: the script blocks Redis meanwhile
+local READ_AT_MOST, PAGE, BYTES_AT_MOST = 500, 50, 1000000 -- entries looked through for names: the script blocks Redis meanwhile
 local position = ARGV[4]
 if epoch() ~= ARGV[3] then return { 'epoch' } end
 if position ~= '' and position ~= head and #redis.call('XRANGE', EVENTS, position, position) == 0 then return { 'position' } end
-local later = redis.call('XRANGE', EVENTS, position == '' and '-' or '(' .. position, '+', 'COUNT', READ_AT_MOST + 1)
-if #later > READ_AT_MOST then return { 'behind' } end
-
 local ALWAYS = { math.huge, 0 }
 local function order_of(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -25,12 +22,25 @@ local function order_of(id)
 end
 local function before(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end
 
-local named = {} -- by id: from which entry the latest word on it is
-for _, entry in ipairs(later) do
-  local fields = {}
-  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  if fields.instanceId then named[fields.instanceId] = fields.of and order_of(fields.of) or ALWAYS end
+local named, entries, bytes = {}, 0, 0 -- named by id: from which entry the latest word on it is
+local function read_name(entry)
+  local id, of
+  for i = 1, #entry[2], 2 do
+    local field, value = entry[2][i], entry[2][i + 1]
+    if field == 'instanceId' then id = value elseif field == 'of' then of = value end
+    bytes = bytes + #value
+  end
+  if id then named[id] = of and order_of(of) or ALWAYS end
 end
+
+local from = position == '' and '-' or '(' .. position
+repeat
+  local page = redis.call('XRANGE', EVENTS, from, '+', 'COUNT', PAGE)
+  for _, entry in ipairs(page) do read_name(entry) end
+  entries = entries + #page
+  if entries > READ_AT_MOST or (bytes > BYTES_AT_MOST and #page == PAGE) then return { 'behind' } end
+  if #page > 0 then from = '(' .. page[#page][1] end
+until #page < PAGE
 
 local function clear(id, record)
   redis.call('ZREM', LEASES, home_of(record) .. ':' .. id)

@@ -1,7 +1,8 @@
 -- The epoch names one unbroken life of the data. Whoever meets Redis first after it was emptied founds a new one, and so does
 -- a replica that finds changes missing (claim.lua).
--- Its Hash also holds the id of the last event: reading the stream's last entry for it would read a whole record.
-local epochId, head
+-- Its Hash also holds the id of the last event, for reading the stream's last entry would read a whole record, and how large
+-- entries are on average, for the cap of the stream.
+local epochId, head, meanBytes
 
 local function last_entry()
   local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
@@ -15,8 +16,8 @@ end
 
 local function epoch()
   if not epochId then
-    local known = redis.call('HMGET', EPOCH, 'id', 'head')
-    epochId, head = known[1], known[2] or ''
+    local known = redis.call('HMGET', EPOCH, 'id', 'head', 'bytes')
+    epochId, head, meanBytes = known[1], known[2] or '', tonumber(known[3] or '')
     if not epochId then found_epoch() end
   end
   return epochId
@@ -28,6 +29,19 @@ local function next_id()
   local ms, seq = string.match(head, '^(%d+)-(%d+)$')
   if ms and tonumber(ms) >= now then return ms .. '-' .. int(tonumber(seq) + 1) end
   return int(now) .. '-' .. SEED
+end
+
+-- EVENTS_MAX counts entries of up to ENTRY_BYTES; of larger ones so many fewer are kept. Else a few servers with large records that
+-- change all the time would fill the store.
+local ENTRY_BYTES = 1536
+local KEPT_AT_LEAST = 100
+local AVERAGED_OVER = 500
+local function kept_of(entry)
+  local bytes = 0
+  for _, text in ipairs(entry) do bytes = bytes + #text end
+  meanBytes = meanBytes and meanBytes + (bytes - meanBytes) / AVERAGED_OVER or bytes
+  local max = tonumber(EVENTS_MAX)
+  return int(math.max(math.min(max, KEPT_AT_LEAST), math.floor(max * math.min(1, ENTRY_BYTES / meanBytes))))
 end
 
 -- Appends one event and returns its revision. `about` is { field, value, … } of the event itself (by, replaces, …), `flat`
@@ -47,16 +61,16 @@ local function append(kind, cause, about, flat)
       entry[#entry + 1] = flat[i + 1]
     end
   end
-  local id = next_id()
-  local added = redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))
+  local id, kept = next_id(), kept_of(entry)
+  local added = redis.pcall('XADD', EVENTS, 'MAXLEN', '~', kept, id, unpack(entry))
   if type(added) == 'table' and added.err then
     -- Somebody else wrote to the stream, or lost the Hash: go on behind its true end.
     head = last_entry()
     entry[6] = head
     id = next_id()
-    redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, id, unpack(entry))
+    redis.call('XADD', EVENTS, 'MAXLEN', '~', kept, id, unpack(entry))
   end
   head = id
-  redis.call('HSET', EPOCH, 'head', id)
+  redis.call('HSET', EPOCH, 'head', id, 'bytes', int(meanBytes))
   return epochId .. '.' .. id
 end

@@ -1,10 +1,16 @@
--- A record and whether it is one. What somebody spoilt by hand counts as unknown: its server is told to register again,
--- and that mends it.
+-- What somebody spoilt by hand is no record and counts as unknown: a replica that knows it gives it back, or its server is told
+-- to register again. Without a length a lease would end in the moment of its next heartbeat.
+local function is_record(record)
+  local seconds = tonumber(record.ttlSeconds)
+  return record.type and record.group and seconds and seconds > 0 and seconds < 1e9
+end
+
+-- A record and whether it is one.
 local function read_record(id)
   local flat = redis.pcall('HGETALL', RECORD .. id)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  if not (record.type and record.group) then return {}, false end
+  if not is_record(record) then return {}, false end
   return record, true
 end
 
