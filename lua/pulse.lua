@@ -2,7 +2,7 @@
 -- A replica's sign of life, with every read of its view: founds the epoch, notices an outage and a mass lapse, tells the time.
 -- ARGV[3] 'sweep' when a sweep begins here, else ''
 -- Reply { now in ms, start of the last grace in ms, epoch, when it was founded in ms, id of the last event or '', begin of the
---   last sweep in ms, up to which ms all lapses have been judged }
+--   last sweep in ms, up to which ms all lapses have been judged, end of the last outage that only short leases need a grace for }
 -- Events held
 -- @include keys
 -- @include clock
@@ -10,8 +10,11 @@
 -- @include grace
 -- @include event
 -- @include judge
-witness()
+-- @include setback
+local clockSetBack = witness()
 local id = epoch()
+if clockSetBack then begin_cut() end
+go_on_cutting()
 local judged = judge_lapses()
 if ARGV[3] == 'sweep' then
   redis.call('SET', SWEPT, int(now))
@@ -19,4 +22,4 @@ else
   redis.call('SET', SWEPT, int(now), 'NX') -- the silence of an emptied Redis begins now
 end
 local grace, at, swept = redis.call('GET', GRACE) or '0', redis.call('HGET', EPOCH, 'at') or '0', redis.call('GET', SWEPT)
-return { int(now), grace, id, at, head, swept, int(judged) }
+return { int(now), grace, id, at, head, swept, int(judged), redis.call('HGET', EPOCH, 'lull') or '0' }

@@ -39,7 +39,7 @@ end
 local function judge(home, ttl, room)
   local hold = hold_of(home)
   if hold and now < hold.cool then return 0 end
-  if now <= grace_from() + TTLS_AFTER_GRACE * ttl then return 0 end
+  if now <= grace_from(ttl) + TTLS_AFTER_GRACE * ttl then return 0 end
   local size = redis.pcall('SCARD', MEMBERS .. home)
   if type(size) == 'table' or size < LATE_AT_LEAST then return 0 end
   -- Fewer late in all groups together than it takes in this one: nothing to look at, as nearly always.

@@ -40,7 +40,7 @@ export type Source = Omit<Store, 'turns'>;
  */
 export async function loadRegistry(source: Source, offlineMs: number): Promise<Start> {
   const { pulse, places } = await findPlaces(source);
-  const table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs);
+  const table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs, pulse.lullFromMs);
   await forEachLease(source, async (members) => {
     const records = await readRecords(source, members);
     records.forEach(({ fields, score }, i) => {

@@ -2,6 +2,7 @@ import { CHANGE_KINDS } from '../contract/index.js';
 import type { Change } from '../registry/change.js';
 import type { Hold } from '../registry/hold.js';
 import { logRecord } from '../registry/record.js';
+import { msOfId } from '../registry/revision.js';
 import { decodeInstance, pairs } from './codec.js';
 
 /** An entry of a stream as ioredis gives it. */
@@ -36,10 +37,10 @@ function holdOf({ since = '', until = '', late, members }: Record<string, string
   return { sinceMs: Date.parse(since) || 0, untilMs: Date.parse(until) || 0, late: Number(late) || 0, members: Number(members) || 0 };
 }
 
-/** Who was renewed by one entry of the beats, and the `performance` that came with each, if any did. */
-export function decodeBeats([, flat]: Entry): { ids: string[]; performances: string[] | undefined } {
-  const { ids = '', performance } = pairs(flat);
-  return { ids: ids.split(' '), performances: performance?.split('\n').map((text) => (isJson(text) ? text : '')) };
+/** Who was renewed by one entry of the beats, when, and the `performance` that came with each, if any did. */
+export function decodeBeats([id, flat]: Entry): { ids: string[]; atMs: number; performances: string[] | undefined } {
+  const { ids = '', performance, at } = pairs(flat);
+  return { ids: ids.split(' '), atMs: at === undefined ? msOfId(id) : Number(at), performances: performance?.split('\n').map((text) => (isJson(text) ? text : '')) };
 }
 
 function isJson(text: string): boolean {

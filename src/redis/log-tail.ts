@@ -1,5 +1,4 @@
 import type { Change } from '../registry/change.js';
-import { msOfId } from '../registry/revision.js';
 import type { Table } from '../registry/table.js';
 import type { Places, Source } from './load.js';
 import { decodeBeats, decodeChange, type Entry } from './log-entry.js';
@@ -70,8 +69,8 @@ export class LogTail {
 
   takeBeats(beats: Entry[], table: Table) {
     for (const entry of beats) {
-      const { ids, performances } = decodeBeats(entry);
-      table.renew(ids, performances, msOfId(entry[0]));
+      const { ids, performances, atMs } = decodeBeats(entry);
+      table.renew(ids, performances, atMs);
       this.places.beats = entry[0];
     }
   }

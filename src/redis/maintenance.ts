@@ -4,6 +4,7 @@ import type { Maintenance, SweepResult } from '../registry/registry.js';
 import type { Position } from '../registry/revision.js';
 import { decodePulse } from './pulse.js';
 import { Reconciler } from './reconcile.js';
+import { SpoiltKeys } from './spoilt-keys.js';
 import type { Store } from './store.js';
 
 /** Evictions per script call: 200 take about 2 ms of Redis, which serves nobody else meanwhile. */
@@ -17,6 +18,7 @@ const PAUSE_MS = 2;
 
 export class RedisMaintenance implements Maintenance {
   readonly #reconciler: Reconciler;
+  readonly #spoilt: SpoiltKeys;
   /** `<type>:<group>` of those that were held when this tick began. */
   #held = new Set<string>();
 
@@ -28,10 +30,12 @@ export class RedisMaintenance implements Maintenance {
     private readonly position: () => Position | undefined = () => undefined,
   ) {
     this.#reconciler = new Reconciler(store, ttlBounds, log);
+    this.#spoilt = new SpoiltKeys(store, log);
   }
 
   async sweep(skip = 0): Promise<SweepResult> {
     const { connection, keys, scripts } = this.store;
+    if (skip === 0) await this.#spoilt.look(); // before what may fail for it
     const { nowMs, judgedMs } = decodePulse(await scripts.run(connection, 'pulse', ['sweep']));
     if (skip === 0) await this.#settleHolds(nowMs);
     const lapsed = await connection.zcount(keys.leases, '-inf', String(Math.min(nowMs, judgedMs)));
@@ -76,7 +80,11 @@ export class RedisMaintenance implements Maintenance {
   }
 
   async claimReconcile(everyMs: number): Promise<boolean> {
-    return (await this.store.connection.set(this.store.keys.reconcile, '1', 'PX', everyMs, 'NX')) === 'OK';
+    const { connection, keys } = this.store;
+    if ((await connection.set(keys.reconcile, '1', 'PX', everyMs, 'NX')) === 'OK') return true;
+    // It ends by the clock of Redis: if that was set back since, it would last for as long.
+    if ((await connection.pttl(keys.reconcile)) > everyMs) await connection.del(keys.reconcile);
+    return false;
   }
 
   reconcile(signal: AbortSignal) {

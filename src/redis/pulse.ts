@@ -6,6 +6,8 @@ export interface Pulse {
   /** Ms of the clock of Redis. */
   nowMs: number;
   graceFromMs: number;
+  /** End of the last outage that is too short for a grace of any but short leases. */
+  lullFromMs: number;
   epoch: string;
   epochAtMs: number;
   /** Id of the last event; '' when there is none. */
@@ -16,8 +18,8 @@ export interface Pulse {
 }
 
 export function decodePulse(reply: unknown): Pulse {
-  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs] = reply as string[];
-  const times = { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epochAtMs: Number(epochAtMs), sweptAtMs: Number(sweptAtMs), judgedMs: Number(judgedMs) };
+  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs, lullFromMs] = reply as string[];
+  const times = { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epochAtMs: Number(epochAtMs), sweptAtMs: Number(sweptAtMs), judgedMs: Number(judgedMs), lullFromMs: Number(lullFromMs) };
   return { epoch, head, ...times };
 }
 

@@ -150,7 +150,7 @@ export class Reader {
     if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set
     this.#beatsSureMs = pulse.nowMs;
     if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
-    table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs);
+    table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
     const settled = this.options.ownStore || (!this.#last.young && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
     const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
     if (this.#adopted) this.view.refresh(asOf);

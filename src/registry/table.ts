@@ -4,13 +4,15 @@ import type { Group, Member } from './group.js';
 import { Groups } from './groups.js';
 import type { Hold } from './hold.js';
 import { LapseSchedule, NOT_PLANNED } from './lapses.js';
-import { leaseEndMs } from './lease.js';
+import { leaseEndMs, SHORT_LEASE_MS } from './lease.js';
 import type { LogRecord } from './record.js';
 import { homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
 
 /** A hold that nobody has released so long after its end was lost. */
 const FORGOTTEN_MS = 10_000;
+/** What lies further ahead of the watermark than this was written before the store's clock was set back. */
+const SET_BACK_MS = 1000;
 
 /**
  * The registry in memory: what the log says up to `position`, with the leases of up to `watermarkMs`. It is fed by the
@@ -30,14 +32,17 @@ export class Table {
   watermarkMs = 0;
   readonly #lapses = new LapseSchedule<Member>(leavesAt);
   #graceFromMs: number;
+  #lullFromMs: number;
 
   /** With the grace that is in force already, a load does not have to plan every lease a second time. */
   constructor(
     public position: Position,
     offlineMs: number,
     graceFromMs = 0,
+    lullFromMs = 0,
   ) {
     this.#graceFromMs = graceFromMs;
+    this.#lullFromMs = lullFromMs;
     this.departed = new Departed(offlineMs);
   }
 
@@ -94,10 +99,10 @@ export class Table {
   renew(ids: string[], performances: string[] | undefined, atMs: number) {
     ids.forEach((id, i) => {
       const member = this.members.get(id);
-      // A beat from before the registration is of an older incarnation.
-      if (!member || atMs < member.record.registeredAtMs) return;
+      // A beat from before the registration is of an older incarnation, unless the clock was set back since.
+      if (!member || (atMs < member.record.registeredAtMs && !this.#isAhead(member.record.registeredAtMs))) return;
       this.#score(member, Math.max(member.scoreMs, atMs + member.record.ttlMs));
-      member.renewedAtMs = Math.max(member.renewedAtMs, atMs);
+      member.renewedAtMs = this.#isAhead(member.renewedAtMs) ? atMs : Math.max(member.renewedAtMs, atMs);
       const performance = atMs >= member.renewedAtMs ? performances?.[i] : undefined;
       if (performance) {
         member.performance = performance;
@@ -115,10 +120,13 @@ export class Table {
   }
 
   /** Everything up to this time of the store's clock has been read: what has ended by then is no longer shown. */
-  advance(watermarkMs: number, graceFromMs: number) {
-    const clockSetBack = watermarkMs < this.watermarkMs - 1000;
+  advance(watermarkMs: number, graceFromMs: number, lullFromMs = 0) {
+    const clockSetBack = watermarkMs < this.watermarkMs - SET_BACK_MS;
     this.watermarkMs = watermarkMs;
-    if (graceFromMs !== this.#graceFromMs || clockSetBack) this.#replan(graceFromMs);
+    const lulled = lullFromMs !== this.#lullFromMs;
+    this.#lullFromMs = lullFromMs;
+    if (graceFromMs !== this.#graceFromMs || clockSetBack) this.#replan(graceFromMs, clockSetBack);
+    else if (lulled) for (const member of this.members.values()) if (member.record.ttlMs <= SHORT_LEASE_MS) this.#score(member, member.scoreMs);
     this.#lapses.advance(watermarkMs, (member) => this.#lapse(member));
     this.departed.advance(watermarkMs);
     for (const home of this.groups.heldUntil(watermarkMs - FORGOTTEN_MS)) this.#release(home);
@@ -165,7 +173,7 @@ export class Table {
   #score(member: Member, scoreMs: number) {
     const { group, record } = member;
     member.scoreMs = scoreMs;
-    member.expiresAtMs = leaseEndMs({ scoreMs, ttlMs: record.ttlMs, graceFromMs: this.#graceFromMs });
+    member.expiresAtMs = leaseEndMs({ scoreMs, ttlMs: record.ttlMs, graceFromMs: this.#graceFromMs, lullFromMs: this.#lullFromMs });
     group.renew(member);
     const ended = member.expiresAtMs <= this.watermarkMs;
     if (ended && (group.hold?.untilMs ?? 0) <= this.watermarkMs) {
@@ -212,13 +220,18 @@ export class Table {
   }
 
   /** Every lease has another end now: by grace, or because the store's clock was set back. */
-  #replan(graceFromMs: number) {
+  #replan(graceFromMs: number, clockSetBack: boolean) {
     this.#graceFromMs = graceFromMs;
     this.#lapses.clear();
     for (const member of this.members.values()) {
       member.step = NOT_PLANNED;
-      this.#score(member, member.scoreMs);
+      // No lease ends later than one ttl from now; lua/include/setback.lua cuts those in the store.
+      this.#score(member, clockSetBack ? Math.min(member.scoreMs, this.watermarkMs + member.record.ttlMs) : member.scoreMs);
     }
+  }
+
+  #isAhead(ms: number) {
+    return this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
   }
 
   #changed(group: Group) {

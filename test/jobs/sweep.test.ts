@@ -165,3 +165,32 @@ test('a sweep that fails is counted and told to its caller', async () => {
   await expect(runSweep(failing, 60_000, observer, silent)).rejects.toThrow('away');
   expect(seen).toEqual({ swept: [], failed: 1, reconciled: [] });
 });
+
+test('a sweep that is late by the clock of Redis is made by a replica itself, and once the queue ticks in time by none', async () => {
+  let agoMs = 0;
+  const counted = { ticks: 0, asked: 0 };
+  const lines: string[] = [];
+  const prefix = jobsPrefix(freshPrefix());
+  const jobs = startJobs({
+    connection: createConnection('jobs', { target: parseRedisUrl(inject('redisUrl')) }, silent),
+    prefix,
+    everyMs: 3_600_000, // the queue's next tick is far away, as with the schedule of a clock that was ahead
+    tick: () => Promise.resolve(void counted.ticks++),
+    tickedAgoMs: () => {
+      counted.asked++;
+      return agoMs;
+    },
+    log: pino({ level: 'warn' }, { write: (line: string) => lines.push(line) }),
+  });
+  onTestFinished(() => jobs.close());
+  await until(() => counted.ticks === 1); // the queue's first comes at once
+  agoMs = 3_600_000 * 1.4;
+  counted.asked = 0;
+  await until(() => counted.asked === 2);
+  expect(counted.ticks).toBe(1);
+  agoMs = 3_600_000 * 1.8;
+  await until(() => counted.ticks === 2);
+  expect(lines).toEqual([]);
+  agoMs = 3_600_000 * 5;
+  await until(() => counted.ticks === 3);
+});

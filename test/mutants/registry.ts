@@ -19,12 +19,14 @@ export const registry: Mutant[] = [
     name: 'grace-only-in-the-sweep',
     guard: 'grace holds in the view too',
     find: `this.#graceFromMs = graceFromMs;
+    this.#lullFromMs = lullFromMs;
     this.departed = new Departed(offlineMs);`,
     replace: `this.#graceFromMs = 0 * graceFromMs;
+    this.#lullFromMs = lullFromMs;
     this.departed = new Departed(offlineMs);`,
     also: [
-      { find: `#replan(graceFromMs: number) {
-    this.#graceFromMs = graceFromMs;`, replace: `#replan(graceFromMs: number) {
+      { find: `#replan(graceFromMs: number, clockSetBack: boolean) {
+    this.#graceFromMs = graceFromMs;`, replace: `#replan(graceFromMs: number, clockSetBack: boolean) {
     this.#graceFromMs = 0 * graceFromMs;` },
     ],
     test: 'test/redis/leases.test.ts test/registry/table.test.ts',

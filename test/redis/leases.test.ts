@@ -106,6 +106,59 @@ test('a gap of less than three seconds is no outage', async () => {
   expect(await raw.exists(keys.grace)).toBe(0);
 });
 
+test('after a gap of more than a second short leases get one ttl, and longer ones do not', async () => {
+  const opened = await openRegistry();
+  const { registry, maintenance, raw, keys, reader, store } = opened;
+  for (const ttlSeconds of [3, 9, 10]) await registry.register(complete({ instanceId: `ttl-${ttlSeconds}`, ttlSeconds }), CALLER);
+  await reader.stop();
+  await lapse(raw, keys, ['ttl-3', 'ttl-9', 'ttl-10']);
+  await raw.set(keys.alive, (await redisNow(raw)) - 1500);
+  await store.scripts.run(store.connection, 'pulse', ['']);
+  const other = await opened.startAnother();
+  const listed = (await other.discover({ limit: 10 })).answer.read().instances.map(({ instanceId }) => instanceId);
+  expect(listed.sort()).toEqual(['ttl-3', 'ttl-9']);
+  expect(await maintenance.sweep()).toMatchObject({ evicted: ['game:kr-1:ttl-10'], rescored: 2 });
+});
+
+test('Redis whose clock is set back: who died before it is not kept for as long, and beats go on, are believed and are trimmed', async () => {
+  const { registry, maintenance, view, raw, keys, reader, store } = await openRegistry({ fromMemory: true });
+  for (const instanceId of ['live', 'dead']) await registry.register(complete({ instanceId, ttlSeconds: 30 }), CALLER);
+  await until(() => view.size === 2);
+  const AHEAD = 300_000;
+  // As if all this had been written by a clock that was ahead.
+  const now = await redisNow(raw);
+  const last = `${now + AHEAD}-1`;
+  await raw.multi().zadd(keys.leases, now + AHEAD + 30_000, 'game:kr-1:live', now + AHEAD + 30_000, 'game:kr-1:dead').xadd(keys.beats, last, 'ids', 'nobody').set(keys.alive, now + AHEAD).set(keys.swept, now + AHEAD).exec();
+  await raw.hset(keys.holds, { '': now + AHEAD, 'game:held': `${now + AHEAD - 1000} ${now + AHEAD + 5000} ${now + AHEAD + 11_000} 5 8 held` });
+  for (const member of view.table.members.values()) {
+    Object.assign(member, { scoreMs: now + AHEAD + 30_000, renewedAtMs: now + AHEAD });
+    Object.assign(member.record, { registeredAtMs: now + AHEAD - 1000 });
+  }
+  view.table.watermarkMs = now + AHEAD;
+  await until(async () => (await raw.hexists(keys.holds, ':setback')) === 0 && Number(await raw.zscore(keys.leases, 'game:kr-1:dead')) < now + AHEAD);
+
+  expect(await registry.heartbeat([{ instanceId: 'live', performance: { cpu: 0.5 } }])).toMatchObject([{ status: 200 }]);
+  const soon = (await redisNow(raw)) + 30_000;
+  for (const id of ['live', 'dead']) expect(Number(await raw.zscore(keys.leases, `game:kr-1:${id}`))).toBeLessThanOrEqual(soon);
+  await until(() => view.find('live')?.instance.performance?.cpu === 0.5);
+  for (const { expiresAtMs, renewedAtMs, record } of view.table.members.values()) {
+    expect(expiresAtMs).toBeLessThanOrEqual(soon);
+    if (record.instanceId === 'live') expect(renewedAtMs).toBeLessThanOrEqual(soon - 30_000);
+  }
+  const [newest] = await raw.xrevrange(keys.beats, '+', '-', 'COUNT', 1);
+  expect(newest?.[1].slice(0, 1)).toEqual(['at']);
+  await raw.xadd(keys.beats, `${now + AHEAD + 60_000}-1`, 'at', (await redisNow(raw)) - 20_000, 'ids', 'nobody'); // the last, of 20 s ago
+  await registry.heartbeat([{ instanceId: 'live' }]);
+  const [after] = await raw.xrevrange(keys.beats, '+', '-', 'COUNT', 1);
+  expect(Number(after?.[0].split('-')[0])).toBeGreaterThanOrEqual(now + AHEAD + 80_000);
+
+  expect(Number(await raw.get(keys.swept))).toBeLessThanOrEqual(await redisNow(raw));
+  await maintenance.sweep();
+  expect((await raw.hget(keys.holds, 'game:held'))?.split(' ').map(Number)[0]).toBeLessThanOrEqual(await redisNow(raw));
+  await reader.stop();
+  expect(Number(((await store.scripts.run(store.connection, 'pulse', [''])) as string[])[6])).toBeLessThanOrEqual(await redisNow(raw));
+});
+
 test('grace lengthens no lease that ends later by itself', async () => {
   const { registry, maintenance, raw, keys } = await openRegistry();
   await registry.register(complete({ ttlSeconds: 30 }), CALLER);

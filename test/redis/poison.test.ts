@@ -1,4 +1,6 @@
+import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { RedisMaintenance } from '../../src/redis/maintenance.js';
 import type { Keys } from '../../src/redis/keys.js';
 import type { Redis } from 'ioredis';
 import { openRegistry } from '../helpers/gateway.js';
@@ -53,6 +55,27 @@ test.each(SPOILT)('when $title, ghosts still go and instances written by hand ar
   const { adopted } = await maintenance.reconcile(AbortSignal.timeout(5000));
   expect(adopted.sort()).toEqual(expect.arrayContaining(['game:kr-1:aaa', 'game:kr-1:hand', 'game:kr-1:zzz']));
   expect(await raw.sismember(keys.members('game:kr-1'), 'ghost')).toBe(0);
+});
+
+test.each(['x', '', '0', '-5', 'inf', 'nan', '1e300'])('a live instance whose record says %j of its ttl beats on, and its record is mended', async (ttlSeconds) => {
+  const { registry, maintenance, raw, keys } = await openRegistry();
+  await registry.register(complete({ instanceId: 'bad', ttlSeconds: 30 }), CALLER);
+  await raw.hset(keys.record('bad'), { ttlSeconds });
+  expect(await registry.heartbeat([{ instanceId: 'bad', incarnation: 'life-1' }])).toMatchObject([{ status: 200, ttlMs: 30_000 }]);
+  expect((await maintenance.sweep()).evicted).toEqual([]);
+  expect(await raw.hget(keys.record('bad'), 'ttlSeconds')).toBe('30');
+});
+
+test.each(['leases', 'groups', 'events', 'beats', 'epoch', 'alive', 'holds'] as const)('the log names the spoilt key once while %s is spoilt, and says when it is mended', async (name) => {
+  const { store, raw, keys } = await openRegistry();
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => lines.push(line) });
+  const maintenance = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, log);
+  await raw.multi().del(keys[name]).lpush(keys[name], 'x').exec();
+  for (let n = 0; n < 2; n++) await maintenance.sweep().catch(() => undefined);
+  await raw.del(keys[name]);
+  await maintenance.sweep();
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([{ key: keys[name], type: 'list' }, { key: keys[name] }]);
 });
 
 test.each(SPOILT)('when $title, the others are renewed', async ({ spoil }) => {

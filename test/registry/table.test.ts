@@ -46,6 +46,8 @@ class Naive {
   }
 
   advance(watermarkMs: number, graceMs: number) {
+    // Set back: nothing ends later than one ttl from now.
+    if (watermarkMs < this.watermarkMs - 1000) for (const known of this.known.values()) known.scoreMs = Math.min(known.scoreMs, watermarkMs + known.record.ttlMs);
     Object.assign(this, { watermarkMs, graceMs });
     this.departed = this.departed.filter(({ atMs }) => atMs + OFFLINE_MS > watermarkMs);
   }
@@ -155,7 +157,9 @@ class Pair {
       case 'renew': {
         const at = this.#nowMs - step.agoMs;
         for (const known of step.ids.map((one) => naive.known.get(one))) {
-          if (known && at >= known.record.registeredAtMs) known.scoreMs = Math.max(known.scoreMs, at + known.record.ttlMs);
+          // One registered ahead of the watermark was registered before the clock was set back.
+          const ahead = known !== undefined && known.record.registeredAtMs > naive.watermarkMs + 1000;
+          if (known && (at >= known.record.registeredAtMs || ahead)) known.scoreMs = Math.max(known.scoreMs, at + known.record.ttlMs);
         }
         return table.renew(step.ids, undefined, at);
       }
