@@ -19,7 +19,7 @@ import { operationRoutes } from './http/operations.js';
 import { createRequestIds, installRequestLog } from './http/request-log.js';
 import { installShedding, Pressure } from './http/pressure.js';
 import { sharedSchemas } from './http/schemas.js';
-import { sessionRoutes } from './http/session.js';
+import { sessionRoutes, type SessionSecret } from './http/session.js';
 import type { TokenStore } from './http/tokens.js';
 import { installValidation } from './http/validation.js';
 import { watchRoutes } from './http/watch.js';
@@ -38,6 +38,7 @@ export interface AppOptions {
   /** The registry's memory: whether it can answer, and whom to tell when the application closes. */
   view: View;
   tokens: TokenStore;
+  sessionSecret: SessionSecret;
   prober: Prober;
   metrics: Metrics;
   lease: LeaseLimits;
@@ -96,7 +97,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   if (options.corsOrigins?.length) await app.register(cors, corsOptions(options.corsOrigins));
   installNotFound(app);
   installShedding(app, pressure);
-  await installAuth(app, { tokens, registry, rateLimitPerSecond: options.rateLimitPerSecond });
+  await installAuth(app, { tokens, sessionSecret: options.sessionSecret, registry, rateLimitPerSecond: options.rateLimitPerSecond });
   installBodyParsing(app);
   await installOpenapi(app);
   installMetrics(app, metrics, view, options.metricsPublic ?? false);
@@ -107,7 +108,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(watchRoutes, { prefix: '/sd/v1' });
   await app.register(historyRoutes, { prefix: '/sd/v1' });
   await app.register(operationRoutes, { prefix: '/sd/v1', view });
-  await app.register(sessionRoutes, { prefix: '/sd/v1' });
+  await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
   await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable });
   await installDocs(app);
   app.addHook('preClose', (done) => {

@@ -18,6 +18,7 @@ import { explain, openReaderConnection, openStore } from './redis/open-store.js'
 import type { ReaderObserver } from './redis/reader-options.js';
 import { Reader } from './redis/reader.js';
 import { RedisRegistry } from './redis/redis-registry.js';
+import { SessionSecret } from './redis/session-secret.js';
 import type { Store } from './redis/store.js';
 import { describeTarget } from './redis/url.js';
 import { View } from './registry/view.js';
@@ -53,6 +54,9 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const minted = embedded && config.tokens.length === 0 && !config.tokensFile ? embeddedToken() : undefined;
   const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
   closers.push(() => tokens.close());
+  const sessions = new SessionSecret(store, log);
+  sessions.start();
+  closers.push(() => sessions.stop());
 
   const lag = watchLag();
   closers.push(() => lag.close());
@@ -62,6 +66,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     registry: new RedisRegistry(store, view),
     view,
     tokens,
+    sessionSecret: () => sessions.current,
     prober: createTcpProber(config.healthCheckCidrs),
     metrics: parts.metrics,
     log,

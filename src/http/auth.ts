@@ -4,7 +4,7 @@ import { RegistryError } from '../registry/errors.js';
 import type { Caller, Registry } from '../registry/registry.js';
 import { ScopedRegistry } from '../registry/scoped-registry.js';
 import { addressOf } from './observed.js';
-import { findSession } from './session.js';
+import { findSession, type SessionSecret } from './session.js';
 import type { Token, TokenStore, TokenVerb } from './tokens.js';
 
 declare module 'fastify' {
@@ -37,12 +37,12 @@ function secretOf({ headers }: FastifyRequest): string | undefined {
 }
 
 /** Whose request this is: by its token, or else, where it only reads, by its session. A token that is wrong is not made up for by a session. */
-function tokenOf(request: FastifyRequest, tokens: TokenStore): Token | undefined {
+function tokenOf(request: FastifyRequest, tokens: TokenStore, sessionSecret: SessionSecret): Token | undefined {
   const { headers, method } = request;
   const secret = secretOf(request);
   if (secret !== undefined) return tokens.find(secret);
   if (headers.authorization !== undefined || headers.cookie === undefined) return undefined;
-  return method === 'GET' || method === 'HEAD' ? findSession(headers.cookie, tokens) : undefined;
+  return method === 'GET' || method === 'HEAD' ? findSession(headers.cookie, tokens, sessionSecret()) : undefined;
 }
 
 /** Who causes an event, for the event. */
@@ -50,12 +50,13 @@ export const callerOf = ({ token }: FastifyRequest): Caller => ({ name: token?.n
 
 export interface AuthOptions {
   tokens: TokenStore;
+  sessionSecret: SessionSecret;
   registry: Registry;
   rateLimitPerSecond: number | undefined;
 }
 
 /** Checks tokens before the body is read. A route without `access` needs `admin`: forgetting it fails closed. */
-export async function installAuth(app: FastifyInstance, { tokens, registry, rateLimitPerSecond }: AuthOptions) {
+export async function installAuth(app: FastifyInstance, { tokens, sessionSecret, registry, rateLimitPerSecond }: AuthOptions) {
   await app.register(rateLimit, { global: false });
   const failures = app.createRateLimit({ max: FAILURES_PER_SECOND, timeWindow: 1000, keyGenerator: addressOf });
   const requests =
@@ -86,7 +87,7 @@ export async function installAuth(app: FastifyInstance, { tokens, registry, rate
   };
 
   app.decorate('mayStill', (request: FastifyRequest) => {
-    const now = tokenOf(request, tokens);
+    const now = tokenOf(request, tokens, sessionSecret);
     const access = request.routeOptions.config.access as TokenVerb;
     return now !== undefined && now.verbs.has(access) && JSON.stringify(now.scope) === JSON.stringify(request.token?.scope);
   });
@@ -95,7 +96,7 @@ export async function installAuth(app: FastifyInstance, { tokens, registry, rate
   app.addHook('onRequest', (request, _reply, done) => {
     const access = request.is404 ? 'public' : (request.routeOptions.config.access ?? 'admin');
     if (access === 'public') return done();
-    const token = tokenOf(request, tokens);
+    const token = tokenOf(request, tokens, sessionSecret);
     if (!token) return void refuse(request).catch(done);
     if (!token.verbs.has(access)) return done(new RegistryError('forbidden', `this token may not ${access}`));
     request.token = token;

@@ -23,6 +23,8 @@ export function makeKeys(prefix: string) {
     reconcile: `${prefix}reconcile`,
     /** How far it came: cursors of SCAN. */
     reconciled: `${prefix}reconciled`,
+    /** Signs the sessions of browsers. */
+    sessionSecret: `${prefix}session-secret`,
     /** KEYS of every script, in the order of lua/include/keys.lua. */
     forScripts: [...Object.values(named), ...Object.values(stems)],
   };

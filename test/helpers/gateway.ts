@@ -15,6 +15,8 @@ import { parseRedisUrl } from '../../src/redis/url.js';
 import type { View } from '../../src/registry/view.js';
 import { openView, strongByDefault } from './view.js';
 
+/** What the sessions of the suite's gateways are signed with. */
+export const SESSION_SECRET = Buffer.alloc(32, 7);
 export const TOKEN = 'test-token-of-the-suite';
 let prefixes = 0;
 
@@ -69,6 +71,7 @@ export async function buildGateway(setup: GatewaySetup = {}) {
     registry: opened.registry,
     view: opened.view,
     prober: createTcpProber(['127.0.0.0/8', '::1/128']),
+    sessionSecret: () => SESSION_SECRET,
     metrics: createMetrics(),
     lease: { defaultSeconds: 30, minSeconds: 1, maxSeconds: 3600 },
     heartbeatIntervalMs: 10_000,

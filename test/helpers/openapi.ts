@@ -11,6 +11,7 @@ export async function renderOpenapi(): Promise<string> {
   const app = await buildApp({
     registry: {} as Registry,
     view: { end: () => undefined } as View,
+    sessionSecret: () => undefined,
     tokens: new TokenStore([]),
     prober: (instances) => Promise.resolve({ passing: instances, unchecked: 0 }),
     metrics: createMetrics(),

@@ -6,8 +6,9 @@ import { pino } from 'pino';
 import request from 'supertest';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findSession, SESSION_COOKIE, signSession } from '../../src/http/session.js';
+import { SessionSecret } from '../../src/redis/session-secret.js';
 import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js';
-import { buildGateway, caller, registration } from '../helpers/gateway.js';
+import { buildGateway, caller, openRegistry, registration, SESSION_SECRET, silent } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { exchange } from '../helpers/raw-http.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -15,6 +16,8 @@ import { secretOf, tokensOf } from '../helpers/tokens.js';
 import { until } from '../helpers/until.js';
 
 const LIFETIME = 12 * 3600;
+const sign = (token: Token, expiry: number | string) => signSession(token, expiry, SESSION_SECRET);
+const foundBy = (header: string, tokens: TokenStore) => findSession(header, tokens, SESSION_SECRET);
 const fleet = () =>
   tokensOf(
     { name: 'both', verbs: ['read', 'write'] },
@@ -26,7 +29,7 @@ const gateway = sharedGateway({ tokens: fleet(), trustProxy: ['127.0.0.0/8'] });
 
 const nowSeconds = () => Math.floor(Date.now() / 1000);
 const named = (tokens: Token[], name: string) => tokens.find((token) => token.name === name) as Token;
-const cookieOf = (token: Token, expiry = nowSeconds() + 3600) => `${SESSION_COOKIE}=${signSession(token, expiry)}`;
+const cookieOf = (token: Token, expiry = nowSeconds() + 3600) => `${SESSION_COOKIE}=${sign(token, expiry)}`;
 const both = () => cookieOf(named(fleet(), 'both'));
 
 type App = ReturnType<typeof gateway>['app'];
@@ -241,12 +244,12 @@ describe('a cookie', () => {
     ['a later expiry', `${SESSION_COOKIE}=${name}.${Number(expiry) + 1}.${signature}`],
     ['an expiry with zeros before it', `${SESSION_COOKIE}=${name}.0${expiry}.${signature}`],
     ['an expiry that is no number', `${SESSION_COOKIE}=${name}.Infinity.${signature}`],
-    ['an expiry below zero', `${SESSION_COOKIE}=${signSession(token, -1)}`],
-    ['an expiry in hex, rightly signed', `${SESSION_COOKIE}=${signSession(token, '0xffffffffff')}`],
-    ['an expiry too long to be one', `${SESSION_COOKIE}=${signSession(token, '9'.repeat(400))}`],
+    ['an expiry below zero', `${SESSION_COOKIE}=${sign(token, -1)}`],
+    ['an expiry in hex, rightly signed', `${SESSION_COOKIE}=${sign(token, '0xffffffffff')}`],
+    ['an expiry too long to be one', `${SESSION_COOKIE}=${sign(token, '9'.repeat(400))}`],
     ['no expiry', `${SESSION_COOKIE}=${name}..${signature}`],
-    ['one that is over', `${SESSION_COOKIE}=${signSession(token, nowSeconds() - 1)}`],
-    ['one that is over since 1970', `${SESSION_COOKIE}=${signSession(token, 0)}`],
+    ['one that is over', `${SESSION_COOKIE}=${sign(token, nowSeconds() - 1)}`],
+    ['one that is over since 1970', `${SESSION_COOKIE}=${sign(token, 0)}`],
     ['another signature', `${SESSION_COOKIE}=${name}.${expiry}.${changed}`],
     ['no signature', `${SESSION_COOKIE}=${name}.${expiry}.`],
     ['a signature cut short', `${SESSION_COOKIE}=${good.slice(0, -1)}`],
@@ -283,10 +286,10 @@ describe('a cookie', () => {
 
 describe('a signature', () => {
   const store = new TokenStore(fleet());
-  const find = (session: string, tokens = store) => findSession(`${SESSION_COOKIE}=${session}`, tokens)?.name;
+  const find = (session: string, tokens = store) => foundBy(`${SESSION_COOKIE}=${session}`, tokens)?.name;
 
   test('is good in one spelling only: base64url has several for the same bytes', () => {
-    const good = signSession(named(fleet(), 'both'), nowSeconds() + 60);
+    const good = sign(named(fleet(), 'both'), nowSeconds() + 60);
     const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/';
     expect([...letters].map((letter) => good.slice(0, -1) + letter).filter((session) => find(session))).toEqual([good]);
   });
@@ -296,8 +299,8 @@ describe('a signature', () => {
     const tokens = tokensOf({ name: 'team', verbs: ['read'] }, { name: 'team.a', verbs: ['read'] }, { name: `team.${later}`, verbs: ['read'] });
     const dotted = new TokenStore(tokens);
     for (const token of tokens) {
-      expect(find(signSession(token, later), dotted)).toBe(token.name);
-      const afterName = signSession(token, later).slice(token.name.length);
+      expect(find(sign(token, later), dotted)).toBe(token.name);
+      const afterName = sign(token, later).slice(token.name.length);
       const others = tokens.filter((other) => other !== token).map(({ name }) => name + afterName);
       expect(others.filter((session) => find(session, dotted))).toEqual([]);
     }
@@ -306,18 +309,86 @@ describe('a signature', () => {
   test('is bound to the name even where two names share a secret', () => {
     const shared = (name: string) => ({ ...named(fleet(), 'both'), name });
     const tokens = new TokenStore([shared('a'), shared('b')]);
-    const session = signSession(shared('a'), nowSeconds() + 60);
+    const session = sign(shared('a'), nowSeconds() + 60);
     expect(find(session, tokens)).toBe('a');
     expect(find(`b${session.slice(1)}`, tokens)).toBeUndefined();
   });
 
   test('is the same in every version: replicas of two take each other\'s', () => {
-    const key = hash('sha256', secretOf('both'), 'buffer');
-    const signature = createHmac('sha256', key).update('rollcall-session:both.4102444800').digest('base64url');
-    expect(signSession(named(fleet(), 'both'), 4_102_444_800)).toBe(`both.4102444800.${signature}`);
-    expect(find(`both.4102444800.${signature}`)).toBe('both');
-    const bare = createHmac('sha256', key).update('both.4102444800').digest('base64url');
-    expect(find(`both.4102444800.${bare}`)).toBeUndefined();
+    const later = nowSeconds() + 3600;
+    const digest = hash('sha256', secretOf('both'), 'buffer');
+    const key = createHmac('sha256', SESSION_SECRET).update(digest).digest();
+    const signature = createHmac('sha256', key).update(`rollcall-session:both.${later}`).digest('base64url');
+    expect(sign(named(fleet(), 'both'), later)).toBe(`both.${later}.${signature}`);
+    expect(find(`both.${later}.${signature}`)).toBe('both');
+    const bare = createHmac('sha256', key).update(`both.${later}`).digest('base64url');
+    expect(find(`both.${later}.${bare}`)).toBeUndefined();
+  });
+
+  test('cannot be made of what a file of digests shows', () => {
+    const claim = `both.${nowSeconds() + 3600}`;
+    const digest = hash('sha256', secretOf('both'), 'buffer');
+    for (const key of [digest, digest.toString('hex'), createHmac('sha256', digest).update(digest).digest(), createHmac('sha256', '').update(digest).digest()]) {
+      expect(find(`${claim}.${createHmac('sha256', key).update(`rollcall-session:${claim}`).digest('base64url')}`)).toBeUndefined();
+    }
+  });
+
+  test('is good for 12 hours ahead and a minute, whoever made it', () => {
+    const token = named(fleet(), 'both');
+    const found = (seconds: number) => find(sign(token, nowSeconds() + LIFETIME + seconds));
+    expect([found(-10), found(40), found(80), found(10 * 365 * 86_400)]).toEqual(['both', 'both', undefined, undefined]);
+  });
+});
+
+describe('the secret of sessions', () => {
+  const secrets = async () => {
+    const { raw, store, keys } = await openRegistry();
+    const open = () => new SessionSecret(store, silent);
+    return { raw, key: keys.sessionSecret, open };
+  };
+
+  test('is made once, and is the same for all who begin together', async () => {
+    const { raw, key, open } = await secrets();
+    const replicas = Array.from({ length: 5 }, open);
+    expect(replicas[0]?.current).toBeUndefined();
+    await Promise.all(replicas.map((replica) => replica.look()));
+    const held = await raw.get(key);
+    expect(held).toMatch(/^[0-9a-f]{64}$/);
+    expect(new Set(replicas.map(({ current }) => current?.toString('hex')))).toEqual(new Set([held]));
+    expect(await raw.ttl(key)).toBe(-1);
+  });
+
+  test('is given back to a Redis that has lost it, and what stands there counts', async () => {
+    const { raw, key, open } = await secrets();
+    const [one, other] = [open(), open()];
+    await one.look();
+    const before = one.current?.toString('hex');
+    await raw.del(key);
+    await one.look();
+    await other.look();
+    expect([await raw.get(key), one.current?.toString('hex'), other.current?.toString('hex')]).toEqual([before, before, before]);
+    await raw.set(key, 'ab'.repeat(32));
+    await one.look();
+    expect(one.current?.toString('hex')).toBe('ab'.repeat(32));
+  });
+
+  test('that somebody spoilt changes nothing for those who know it', async () => {
+    const { raw, key, open } = await secrets();
+    const one = open();
+    await one.look();
+    const before = one.current;
+    for (const spoil of [() => raw.set(key, 'x'), () => raw.multi().del(key).lpush(key, 'x').exec()]) {
+      await spoil();
+      await one.look();
+      expect(one.current).toEqual(before);
+    }
+  });
+
+  test('that was never read: no session is made or taken, and tokens work', async () => {
+    const { app } = await buildGateway({ tokens: fleet(), sessionSecret: () => undefined });
+    expectProblem(await caller(app.server, secretOf('both')).post('/session'), 503, 'store_unavailable');
+    expectProblem(await withCookie(both(), app).get('/sd/v1/groups'), 401, 'unauthorized');
+    await caller(app.server, secretOf('both')).get('/groups').expect(200);
   });
 });
 
@@ -341,28 +412,28 @@ describe('a token that is withdrawn', () => {
     const file = tokensFile(entry('gone'), entry('changed'), entry('stays'));
     const store = opened([], file);
     const [gone, changed, stays] = ['gone', 'changed', 'stays'].map((name) => sessionFor(store, secretOf(name))) as [string, string, string];
-    expect([gone, changed, stays].map((cookie) => findSession(cookie, store)?.name)).toEqual(['gone', 'changed', 'stays']);
+    expect([gone, changed, stays].map((cookie) => foundBy(cookie, store)?.name)).toEqual(['gone', 'changed', 'stays']);
     writeFileSync(file, JSON.stringify([entry('changed', 'another-secret-of-it'), entry('stays')]));
     await until(() => !store.find(secretOf('gone')));
-    expect([gone, changed, stays].map((cookie) => findSession(cookie, store)?.name)).toEqual([undefined, undefined, 'stays']);
+    expect([gone, changed, stays].map((cookie) => foundBy(cookie, store)?.name)).toEqual([undefined, undefined, 'stays']);
   });
 
   test('does not fall back to one of the list that has its name, and each name means the token that was sent', async () => {
     const file = tokensFile(entry('token-1', 'secret-in-the-file'));
     const store = opened(tokensFromList('secret-in-the-list'), file);
     const [listed, filed] = [sessionFor(store, 'secret-in-the-list'), sessionFor(store, 'secret-in-the-file')];
-    expect(findSession(listed, store)).toBe(store.find('secret-in-the-list'));
-    expect(findSession(filed, store)).toBe(store.find('secret-in-the-file'));
-    expect(findSession(filed, store)?.verbs).toEqual(new Set(['read']));
+    expect(foundBy(listed, store)).toBe(store.find('secret-in-the-list'));
+    expect(foundBy(filed, store)).toBe(store.find('secret-in-the-file'));
+    expect(foundBy(filed, store)?.verbs).toEqual(new Set(['read']));
     writeFileSync(file, JSON.stringify([entry('other')]));
     await until(() => !store.find('secret-in-the-file'));
-    expect(findSession(filed, store)).toBeUndefined();
-    expect(findSession(listed, store)).toBe(store.find('secret-in-the-list'));
+    expect(foundBy(filed, store)).toBeUndefined();
+    expect(foundBy(listed, store)).toBe(store.find('secret-in-the-list'));
   });
 
   test('is the same as its session even where list and file share name and secret: what find gives holds', () => {
     const store = opened(tokensFromList('one-secret-of-both'), tokensFile(entry('token-1', 'one-secret-of-both')));
     expect(store.find('one-secret-of-both')?.verbs).toEqual(new Set(['read']));
-    expect(findSession(sessionFor(store, 'one-secret-of-both'), store)).toBe(store.find('one-secret-of-both'));
+    expect(foundBy(sessionFor(store, 'one-secret-of-both'), store)).toBe(store.find('one-secret-of-both'));
   });
 });

@@ -122,6 +122,20 @@ export const gateway: Mutant[] = [
     test: 'test/http/shedding.test.ts',
   },
   {
+    name: 'sessions-for-ever',
+    guard: 'a session ends within 12 hours, whatever its cookie says',
+    find: 'if (left <= 0 || left > LIFETIME_SECONDS + CLOCKS_DIFFER_SECONDS) return undefined;',
+    replace: 'if (left <= 0 || left > 1e9 * LIFETIME_SECONDS + CLOCKS_DIFFER_SECONDS) return undefined;',
+    test: 'test/http/session.test.ts',
+  },
+  {
+    name: 'sessions-of-digests',
+    guard: 'a digest alone makes no session',
+    find: `const key = createHmac('sha256', secret).update(sha256).digest();`,
+    replace: `const key = secret.length > 0 ? sha256 : secret;`,
+    test: 'test/http/session.test.ts',
+  },
+  {
     name: 'smeared-past-half-a-lease',
     guard: 'a heartbeat is never asked for later than half a lease',
     find: 'const latest = Math.max(intervalMs, Math.min(1.5 * intervalMs, ttlMs / 2));',
