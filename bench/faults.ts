@@ -33,7 +33,8 @@ const startedAt = Date.now();
 
 async function run(fault: Fault) {
   const since = Date.now();
-  const late = new Promise<Outcome>((resolve) => setTimeout(resolve, AT_MOST_MS, { numbers: {}, failures: [`not over after ${AT_MOST_MS} ms`] }).unref());
+  const ms = fault.atMostMs ?? AT_MOST_MS;
+  const late = new Promise<Outcome>((resolve) => setTimeout(resolve, ms, { numbers: {}, failures: [`not over after ${ms} ms`] }).unref());
   const broken = (error: Error): Outcome => ({ numbers: {}, failures: [`did not start: ${error.stack}`] });
   const outcome = await Promise.race([fault.run(scale).catch(broken), late]);
   outcomes.set(fault, outcome);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
+import type { CompleteRegistration } from '../src/registry/registry.js';
 import { openStore } from '../src/redis/open-store.js';
 import { RedisRegistry } from '../src/redis/redis-registry.js';
 import { parseRedisUrl } from '../src/redis/url.js';
@@ -61,13 +62,14 @@ export async function openFiller(redisUrl: string) {
   const view = emptyView(); // it only writes: nothing is read into this
   const registry = new RedisRegistry(store, view);
   const caller = { name: 'bench' };
+  const fillEach = async (all: CompleteRegistration[]) => {
+    for (let from = 0; from < all.length; from += 2000) await Promise.all(all.slice(from, from + 2000).map((each) => registry.register(each, caller)));
+  };
   return {
+    fillEach,
     /** `count` instances in groups of `perGroup`, `<stem>-<n>` in `<stem>-<n / perGroup>`. */
     fill: async (stem: string, count: number, perGroup: number, ttlSeconds = 3600) => {
-      for (let from = 0; from < count; from += 2000) {
-        const batch = Array.from({ length: Math.min(2000, count - from) }, (_, i) => from + i);
-        await Promise.all(batch.map((n) => registry.register({ ...instance(stem, n, perGroup), ttlSeconds }, caller)));
-      }
+      await fillEach(Array.from({ length: count }, (_, n) => ({ ...instance(stem, n, perGroup), ttlSeconds })));
     },
     close: () => {
       view.end();

@@ -48,7 +48,7 @@ export interface Bed {
 }
 
 /** On a machine that others use too. */
-const READY_MS = 60_000;
+const READY_MS = 150_000;
 
 type Stops = (() => unknown)[];
 

@@ -23,6 +23,8 @@ export interface Fault {
   expectation: string;
   /** Its load or its clock leaves no room for another one beside it. */
   alone?: boolean;
+  /** Longer than others may take. */
+  atMostMs?: number;
   run: (scale: Scale) => Promise<Outcome>;
 }
 

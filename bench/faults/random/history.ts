@@ -77,7 +77,9 @@ export interface Entry {
   group: string;
   fromGroup?: string;
   replaces?: string;
+  /** `held`: when it ends; `expired`: when the lease ended. */
   until?: string;
+  deadline?: string;
 }
 
 /** `to`: when it was surely over, with what it takes to come back. */

@@ -8,16 +8,17 @@ import { makeGround, type Ground } from './ground.js';
 import { History, type Ending } from './history.js';
 import { endingViolations } from './judge/ending.js';
 import { Asker, Follower, shownIn } from './observers.js';
-import { planOf, type Plan } from './plan.js';
+import { planOf, type Plan, type Strike } from './plan.js';
 import { Scribe } from './scribe.js';
 
 export interface RunOptions {
   seed: number;
   minutes: number;
   slots?: number;
+  /** What is struck instead of what the seed says; operations and cuts are the seed's. */
+  strikes?: Strike[];
   /** Told now and then how far it is. */
   tell?: (text: string) => void;
-  /** Clocks of Redis are set too. */
 }
 
 const GROUPS = 12;
@@ -26,11 +27,12 @@ const DISCOVERIES_A_SECOND = 20;
 const HELD_UP_MS = 200;
 
 /** Everything that happens in a run of this seed, and what the replicas logged. */
-export async function runRandom({ seed, minutes, slots = 200, tell = () => undefined }: RunOptions): Promise<{ history: History; logs: string[] }> {
+export async function runRandom({ seed, minutes, slots = 200, strikes, tell = () => undefined }: RunOptions): Promise<{ history: History; logs: string[] }> {
   const history = new History();
   const ms = minutes * 60_000;
   const ground = await makeGround(history, { LOG_LEVEL: 'info' });
   const plan = planOf(seed, { ms, replicas: 3, slots, watchers: WATCHERS, clocks: ground.clocks });
+  if (strikes) plan.strikes = strikes;
   if (!ground.clocks) tell('no /usr/bin/gcc: clocks are not set in this run');
   const fleet = new Fleet(ground, history, seed, { slots, groups: GROUPS });
   const scribe = new Scribe(ground.bed.raw, history);

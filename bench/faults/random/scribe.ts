@@ -52,7 +52,7 @@ export class Scribe {
     if (this.#seen.has(entry)) return;
     this.#seen.add(entry);
     const fields = Object.fromEntries(flat.flatMap((field, i) => (i % 2 === 0 ? [[field, flat[i + 1] ?? '']] : []))) as Record<string, string>;
-    const { kind = '', cause = '', instanceId: id = '', incarnation: inc = '', group = '', fromGroup, replaces, until } = fields;
-    this.history.add({ t: 'entry', at, epoch: this.#epoch, entry, kind, cause, id, inc, group, ...(fromGroup && { fromGroup }), ...(replaces && { replaces }), ...(until && { until }) });
+    const { kind = '', cause = '', instanceId: id = '', incarnation: inc = '', group = '', fromGroup, replaces, until, deadline } = fields;
+    this.history.add({ t: 'entry', at, epoch: this.#epoch, entry, kind, cause, id, inc, group, ...(fromGroup && { fromGroup }), ...(replaces && { replaces }), ...(until && { until }), ...(deadline && { deadline }) });
   }
 }

@@ -1,4 +1,4 @@
-import type { History, Struck } from '../history.js';
+import type { Entry, History, Struck } from '../history.js';
 
 /** So long may an answer that is not marked lag behind what was acknowledged, and a little for the clocks of two processes. */
 export const FRESH_MS = 1100;
@@ -20,6 +20,8 @@ export class Circumstances {
   readonly graces: number[];
   /** Redis' clock was set: what its times mean is not known then. */
   readonly skews: Struck[];
+  readonly startedAt: number;
+  readonly #held: Entry[];
   readonly #of: Struck[][];
 
   constructor(readonly history: History) {
@@ -28,6 +30,8 @@ export class Circumstances {
     this.outages = this.faults.filter(({ kind }) => OUTAGES.includes(kind));
     this.skews = this.faults.filter(({ kind }) => kind === 'redisClock');
     this.graces = history.of('grace').map(({ at }) => at);
+    this.startedAt = history.of('run')[0]?.at ?? 0;
+    this.#held = history.of('entry').filter(({ kind }) => kind === 'held');
     this.#of = [0, 1, 2].map((n) => this.faults.filter(({ replica, kind }) => replica === n && kind !== 'clock'));
   }
 
@@ -62,6 +66,11 @@ export class Circumstances {
   /** A lease that was in force when this began is in force until a ttl after its end. */
   coveredUntil(inForceAt: (time: number) => boolean, time: number, ttlMs: number): boolean {
     return this.outages.some(({ from, to }) => to - from >= SURE_OUTAGE_MS && time >= from && time <= to + ttlMs - 200 && inForceAt(from));
+  }
+
+  /** Who lapsed then may have been waited for. */
+  wasHeld(group: string, at: number): boolean {
+    return this.#held.some((each) => each.group === group && each.at <= at && at - each.at < 30_000);
   }
 
   near(list: Struck[], at: number, beforeMs: number, afterMs: number): boolean {

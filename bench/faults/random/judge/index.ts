@@ -19,7 +19,7 @@ export function judge(history: History): Violation[] {
     ...answerViolations(history, models, around),
     ...writeViolations(history, models),
     ...logViolations(history, models, around),
-    ...watchViolations(history),
+    ...watchViolations(history, around),
     ...history.of('ending').flatMap(endingViolations),
   ];
   return found.sort((a, b) => a.at - b.at);

@@ -4,6 +4,10 @@ import type { IdModel } from './model.js';
 import type { Violation } from './violation.js';
 
 const START_MS = 15_000;
+/** One sweep a second, and what a busy machine takes. */
+const SWEPT_MS = 2000;
+/** After a fault the queue may take its time, and replicas sweep by themselves only after twelve seconds. */
+const CALM_MS = 30_000;
 
 /** What the log of Redis says, and its epochs and graces. */
 export function logViolations(history: History, models: Map<string, IdModel>, around: Circumstances): Violation[] {
@@ -23,6 +27,9 @@ function judge(entry: Entry, models: Map<string, IdModel>, around: Circumstances
   if (kind === 'expired') {
     const states = model.states(at, at);
     if (states?.every((state) => state?.inc === inc) && model.inForce(inc, at, at)) return say('false-expired', 'its lease is in force');
+    const lateMs = at - Date.parse(entry.deadline ?? '');
+    const troubled = around.faults.some(({ kind, from, to }) => kind !== 'clock' && from <= at && to >= at - CALM_MS);
+    if (lateMs > SWEPT_MS && !troubled && around.startedAt < at - CALM_MS && !around.wasHeld(entry.group, at)) return say('late', `${lateMs} ms after the end of its lease`);
   }
   if (kind === 'removed' && cause !== 'moved' && !model.ops.some((op) => op.verb === 'remove' && op.inc === inc && op.from <= at + 50)) return say('false-removed', 'nobody asked for that');
   return [];
@@ -45,11 +52,12 @@ function toldTwice(entries: Entry[], around: Circumstances): Violation[] {
 function sights(history: History, around: Circumstances): Violation[] {
   const startedAt = history.of('run')[0]?.at ?? 0;
   const long = around.outages.filter(({ from, to }) => to - from > 2500);
+  const starved = (at: number) => history.of('pause').some((pause) => pause.ms > 1000 && Math.abs(pause.at - at) < 10_000);
   const wellSome = (at: number) => [0, 1, 2].some((replica) => around.wasWell(replica, at - 6000, at));
   return (['epoch', 'grace'] as const).flatMap((rule) =>
     history.of(rule).flatMap(({ at, value }): Violation[] => {
       const excused = [...around.losses, ...(rule === 'grace' ? [...long, ...around.skews] : [])];
-      if (at < startedAt + START_MS || around.near(excused, at, 0, 15_000) || (rule === 'grace' && !wellSome(at))) return [];
+      if (at < startedAt + START_MS || around.near(excused, at, 0, 15_000) || (rule === 'grace' && (!wellSome(at) || starved(at)))) return [];
       return [{ rule, at, text: `another ${rule}, ${value}, and no reason for it` }];
     }),
   );

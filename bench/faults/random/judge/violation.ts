@@ -16,6 +16,7 @@ export const RULES = {
   revived: 'no heartbeat is taken of one that was removed (5)',
   refused: 'a write is done, refused with 404 or 409, or answered 503',
   'false-expired': 'nobody is swept whose lease is in force (1)',
+  late: 'who is past its lease is swept within two seconds while only clocks are wrong (3)',
   'false-removed': 'nobody is removed whom nobody removed',
   'told-twice': 'one departure is one event (3)',
   'watch-missed': 'a watcher is told every change of what it watches (4)',

@@ -1,15 +1,19 @@
 import type { Entry, Frame, History } from '../history.js';
+import type { Circumstances } from './circumstances.js';
 import type { Violation } from './violation.js';
 
 const TOLD = ['registered', 'updated', 'removed', 'expired', 'restored', 'held', 'released'];
 
+/** Who registers again what Redis lost and the replicas know changes nothing, and is not told: what pictures hold in the end is judged then. */
+const RESTORING_MS = 20_000;
+
 /** What each watcher was told beside what the log says. */
-export function watchViolations(history: History): Violation[] {
+export function watchViolations(history: History, { losses }: Circumstances): Violation[] {
   const entries = new Map(history.of('entry').map((entry) => [entry.entry, entry]));
   const ordered = [...entries.keys()];
   const frames = history.of('frame');
   const watchers = [...new Set(frames.map(({ watcher }) => watcher))];
-  return watchers.flatMap((each) => judge(frames.filter(({ watcher }) => watcher === each), entries, ordered));
+  return watchers.flatMap((each) => judge(frames.filter(({ watcher }) => watcher === each), entries, ordered)).filter(({ rule, at }) => rule !== 'watch-missed' || !losses.some(({ from, to }) => at >= from && at <= to + RESTORING_MS));
 }
 
 const partsOf = (revision: string): [string, string] => [revision.slice(0, revision.indexOf('.')), revision.slice(revision.indexOf('.') + 1)];
