@@ -40,7 +40,7 @@ const MALFORMED = { status: 400, line: 'Bad Request', code: 'invalid_request' as
 export function onClientError(error: NodeJS.ErrnoException, socket: Socket) {
   if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
   const { line, ...refusal } = PARSER_REFUSALS[error.code ?? ''] ?? MALFORMED;
-  const body = JSON.stringify(problemOf(refusal, 'unparsed'));
+  const body = `${JSON.stringify(problemOf(refusal, 'unparsed'))}\n`;
   const headers = `Content-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
   return socket.end(`HTTP/1.1 ${refusal.status} ${line}\r\n${headers}\r\n\r\n${body}`);
 }

@@ -24,7 +24,7 @@ export const historyRoutes: FastifyPluginCallbackTypebox = (app, _options, done)
   app.get('/events', eventsRoute, async (request, reply) => {
     const { epoch, changes, next, gap } = await request.registry.history(historyOf(request.query));
     const more = next === undefined ? '' : `,"next":${JSON.stringify(revisionOf({ epoch, id: next }))}`;
-    const body = `{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}`;
+    const body = `{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}\n`;
     return reply.type('application/json; charset=utf-8').send(Buffer.from(body));
   });
   done();

@@ -9,7 +9,8 @@ import { asksFor, inScope } from './scope.js';
 import type { Table } from './table.js';
 
 const HEAD = Buffer.from('{"instances":[');
-const TAIL = Buffer.from(']}');
+/** With a newline, or the next prompt stands behind an answer in a terminal. */
+const TAIL = Buffer.from(']}\n');
 /** Answers to other queries than a whole group are cheap to make again: few are kept. */
 const KEPT_ANSWERS = 100;
 const KEPT_BYTES = 16 * 1024 * 1024;
@@ -127,6 +128,6 @@ function pageOf(all: Iterable<Shown>, { limit }: Discovery): Answer {
   const last = more ? page.at(-1)?.record : undefined;
   const next = last && `${homeKey(last)}:${last.instanceId}`;
   if (next !== undefined) tags.add(contentTag(`next ${next}`)); // a page with more behind it is not the same as a last one
-  const tail = next === undefined ? ']}' : `],"next":${JSON.stringify(next)}}`;
+  const tail = next === undefined ? ']}\n' : `],"next":${JSON.stringify(next)}}\n`;
   return new Answer(tags.etag, () => Buffer.from(`{"instances":[${page.map(({ json }) => json()).join(',')}${tail}`));
 }
