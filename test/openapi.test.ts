@@ -141,7 +141,7 @@ describe('for generated clients', () => {
   });
 
   test('labels are an object, and lists are arrays of enums that one parameter carries', () => {
-    expect(parameter('discoverInstances', 'label')).toMatchObject({ in: 'query', style: 'deepObject', explode: true, schema: { type: 'object', additionalProperties: { type: 'string' } } });
+    expect(parameter('discoverInstances', 'label')).toMatchObject({ in: 'query', style: 'deepObject', explode: true, example: {}, schema: { type: 'object', additionalProperties: { type: 'string' } } });
     const list = (values: string[]) => ({ in: 'query', style: 'form', explode: false, schema: { type: 'array', items: { type: 'string', enum: values } } });
     expect(parameter('discoverInstances', 'status')).toMatchObject(list(['initializing', 'ready', 'shutting_down', 'error']));
     expect(parameter('listEvents', 'kind')).toMatchObject(list(['registered', 'updated', 'removed', 'expired', 'restored', 'held', 'released']));

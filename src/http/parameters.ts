@@ -41,10 +41,13 @@ interface Parameter {
   explode?: boolean;
 }
 
-/** How a list and an object of the query are written on the wire, which is not what OpenAPI would suppose. */
+/**
+ * How a list and an object of the query are written on the wire, which is not what OpenAPI would suppose. Of an object without
+ * an example Swagger UI sends one of its own making.
+ */
 export function styleParameter(parameter: Parameter) {
   const { schema } = parameter;
   const values = schema?.['x-list-of'];
   if (values) Object.assign(parameter, { style: 'form', explode: false, schema: { type: 'array', items: { type: 'string', enum: values } } });
-  else if (parameter.in === 'query' && schema?.type === 'object') Object.assign(parameter, { style: 'deepObject', explode: true });
+  else if (parameter.in === 'query' && schema?.type === 'object') Object.assign(parameter, { style: 'deepObject', explode: true, example: {} });
 }
