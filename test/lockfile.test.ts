@@ -6,6 +6,8 @@ interface Entry {
   resolved?: string;
   integrity?: string;
   link?: boolean;
+  dev?: boolean;
+  engines?: { node?: string };
   optionalDependencies?: Record<string, string>;
 }
 
@@ -34,6 +36,20 @@ test('every direct dependency is pinned to one version, the one that is locked',
     expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
     expect(packages[`node_modules/${name}`]?.version, name).toBe(version);
   }
+});
+
+/** Of ranges such as `^20.19.0 || >=22`: whether one of them takes a Node 20. */
+const takesNode20 = (range: string) =>
+  range.split('||').some((part) => {
+    const [, sign, major] = /(>=?|\^|~)?\s*v?(\d+|\*)/.exec(part) ?? [];
+    return major === '*' || (sign?.startsWith('>') ? Number(major) <= 20 : Number(major) === 20);
+  });
+
+test('what production needs takes Node 20, by its own word: npm ci --omit=dev installs there with engine-strict', () => {
+  const needed = Object.entries(packages).filter(([, { dev }]) => !dev);
+  expect(needed.length).toBeGreaterThan(50);
+  expect(needed.filter(([, { engines }]) => engines?.node !== undefined && !takesNode20(engines.node)).map(([place]) => place)).toEqual([]);
+  expect(['>=22', '^18 || >=22', '>= 20.19', '^20', '*', '>=18 <25'].map(takesNode20)).toEqual([false, false, true, true, true, true]);
 });
 
 test('there is one ioredis', () => {
