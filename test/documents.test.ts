@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { CHANGE_KINDS, PROBLEM_CODES } from '../src/contract/index.js';
 
 const read = (path: string) => readFileSync(path, 'utf8');
 const VARIABLE = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\b/g;
@@ -40,4 +41,15 @@ const documents = everything.filter((path) => path.endsWith('.md'));
 test.each(documents)('%s links to nothing that does not exist', (path) => {
   const links = [...read(path).matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] as string);
   expect(links.filter((link) => !existsSync(join(dirname(path), link)))).toEqual([]);
+});
+
+test.each(['README.md', 'docs/api.md'])('%s tells a client to set a time limit, of calls, long polls and streams', (path) => {
+  expect(read(path)).toMatch(/\b5 s(?:econds)?\W/);
+  expect(read(path)).toContain('a long poll its `wait` + 10 s, a stream 45 s without a byte');
+});
+
+test('docs/api.md names every kind of change, every event of a watch and every error code', () => {
+  const text = read('docs/api.md');
+  const told = [...CHANGE_KINDS, 'snapshot', 'bookmark', 'reset', 'performance', ...PROBLEM_CODES];
+  expect(told.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });
