@@ -49,6 +49,7 @@ export interface AppOptions {
   /** How late the event loop is, in ms; never, if it is left out. */
   lagMs?: () => number;
   storeReachable: () => boolean;
+  waitsFor?: () => string | undefined;
   trustProxy?: string[];
   corsOrigins?: string[];
   rateLimitPerSecond?: number;
@@ -111,7 +112,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(historyRoutes, { prefix: '/sd/v1' });
   await app.register(operationRoutes, { prefix: '/sd/v1', view });
   await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
-  await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable });
+  await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable, ...(options.waitsFor && { waitsFor: options.waitsFor }) });
   await installDocs(app);
   app.addHook('preClose', (done) => {
     view.end(); // streams and long polls would keep the application open

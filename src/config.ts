@@ -4,6 +4,7 @@ import { parseTokens, tokensFromList, type Token } from './http/tokens.js';
 import { parseRedisUrl } from './redis/url.js';
 import type { ConnectionConfig } from './redis/connection.js';
 import type { LeaseLimits } from './registry/registration.js';
+import { misspelt } from './variables.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const PRIVATE_NETWORKS = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,::1/128,fc00::/7';
@@ -31,6 +32,8 @@ export interface Config {
   healthCheckCidrs: string[];
   metricsPublic: boolean;
   logLevel: string;
+  /** systemd wants to be told when this is ready. */
+  notify: boolean;
 }
 
 /** Everything that is wrong with the environment, a line each. */
@@ -82,6 +85,7 @@ export function readConfig(env: Env = process.env): Config {
     healthCheckCidrs: read.list('HEALTH_CHECK_CIDRS', isCidr, 'a list of CIDRs, such as 10.0.0.0/8', PRIVATE_NETWORKS),
     metricsPublic: read.oneOf('METRICS_PUBLIC', 'false', ['true', 'false']) === 'true',
     logLevel: read.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    notify: Boolean(env.NOTIFY_SOCKET),
   };
   const { defaultSeconds, minSeconds, maxSeconds } = config.lease;
   if (minSeconds > defaultSeconds || defaultSeconds > maxSeconds) {
@@ -93,6 +97,9 @@ export function readConfig(env: Env = process.env): Config {
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
+
+/** Names in the environment that look like a slip of the pen. */
+export const suspects = (env: Env = process.env) => misspelt(Object.keys(env).filter((name) => env[name] !== ''));
 
 /** How often, how much, how long. */
 const readPace = (read: ReturnType<typeof reader>) => ({

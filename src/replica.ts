@@ -3,33 +3,39 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
-import { countChanges, createMetrics, type Metrics } from './http/metrics.js';
+import { createMetrics, type Metrics } from './http/metrics.js';
 import { watchLag } from './http/pressure.js';
 import { sseFrames } from './http/sse-frames.js';
 import { TokenStore, tokensFromList } from './http/tokens.js';
 import { startJobs } from './jobs/jobs.js';
-import { runSweep, type SweepObserver } from './jobs/sweep.js';
+import { runSweep } from './jobs/sweep.js';
 import { createTcpProber } from './probes/tcp.js';
 import { createConnection, type ConnectionConfig } from './redis/connection.js';
 import { startEmbedded, type Embedded } from './redis/embedded.js';
 import { jobsPrefix } from './redis/keys.js';
 import { RedisMaintenance } from './redis/maintenance.js';
-import { explain, openReaderConnection, openStore } from './redis/open-store.js';
-import type { ReaderObserver } from './redis/reader-options.js';
+import { connectStore, createStore, opened, type Patience } from './redis/open-store.js';
 import { Reader } from './redis/reader.js';
 import { RedisRegistry } from './redis/redis-registry.js';
 import { SessionSecret } from './redis/session-secret.js';
+import { Standing } from './redis/standing.js';
 import type { Store } from './redis/store.js';
 import { describeTarget } from './redis/url.js';
 import { View } from './registry/view.js';
 import { WatchHub } from './registry/watch-hub.js';
+import { listen } from './listen.js';
+import { notifySystemd } from './notify.js';
+import { readerObserver, sweepObserver } from './observers.js';
+import { version } from './http/version.js';
 import { embeddedToken, welcome } from './welcome.js';
 
 /** The balancer checks twice a second: after this long it sends nothing new here. */
 const DRAIN_NOTICE_MS = 2000;
 /** Requests under way get this long to finish, so that jobs and Redis are closed in time too. */
 const FINISH_WITHIN_MS = 4000;
-const PORTS_TO_TRY = 20;
+/** While Redis is away at the start: a line each. */
+const WAITING_LINE_MS = 10_000;
+const WAITING_UNSAID_MS = 1000;
 
 /** Whatever opens something puts its closer here at once; shutting down walks the list backwards. */
 export type Closers = (() => unknown)[];
@@ -40,27 +46,33 @@ interface Parts {
   closers: Closers;
   metrics: Metrics;
   redis: ConnectionConfig;
+  standing: Standing;
   embedded: Embedded | undefined;
 }
 
-/** Wires and starts one replica: connections, app, jobs, and last of all the listener. */
+/**
+ * Wires and starts one replica: app, listener, and then Redis and the jobs. It listens before it has Redis, so that who asks is told
+ * that it is not ready, and waits for an external one as long as it takes. @throws {Error} for what waiting cannot mend.
+ */
 export async function startReplica(config: Config, log: Logger, closers: Closers) {
-  const embedded = config.redis ? undefined : await openEmbedded(log, closers);
-  const redis = config.redis ?? { target: (embedded as Embedded).target };
-  const parts: Parts = { config, log, closers, metrics: createMetrics(), redis, embedded };
-  const store = await openRegistry(parts);
-  const { view, reader } = await openView(parts, store);
+  const chosen = config.redis ?? (await openEmbedded(log, closers));
+  const { target } = chosen;
+  const embedded = 'engine' in chosen ? chosen : undefined;
+  const standing = new Standing(describeTarget(target), log);
+  const parts: Parts = { config, log, closers, metrics: createMetrics(), redis: { target, tlsCa: config.redis?.tlsCa, standing }, standing, embedded };
+  const store = createRegistryStore(parts);
+  const followed = createView(parts, store);
+  const { view, reader } = followed;
 
   const minted = embedded && config.tokens.length === 0 && !config.tokensFile ? embeddedToken() : undefined;
   const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
   closers.push(() => tokens.close());
   const sessions = new SessionSecret(store, log);
-  sessions.start();
   closers.push(() => sessions.stop());
 
   const lag = watchLag();
   closers.push(() => lag.close());
-  const state = { draining: false };
+  const state: { draining: boolean; waitsFor?: string | undefined } = { draining: false };
   const app = await buildApp({
     ...config,
     registry: new RedisRegistry(store, view),
@@ -71,19 +83,24 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     metrics: parts.metrics,
     log,
     draining: () => state.draining,
+    waitsFor: () => state.waitsFor,
     lagMs: lag.lagMs,
     storeReachable: () => reader.fresh && store.connection.status === 'ready',
   });
-  startSweeping(parts, store, view, reader);
   closers.push(() => closeApp(app));
   closers.push(async () => {
     state.draining = true;
-    if (!embedded) await sleep(DRAIN_NOTICE_MS);
+    notifySystemd('STOPPING=1', config, log);
+    if (!embedded && view.loaded) await sleep(DRAIN_NOTICE_MS);
   });
 
   const url = await listen(app, config);
-  log.info({ url, redis: describeTarget(redis.target), engine: embedded?.engine ?? 'external' }, 'started');
-  if (embedded) process.stdout.write(welcome(url, minted, embedded.engine, embedded.target.nodes[0]?.port ?? 0));
+  await connect(parts, store, followed, (reason) => (state.waitsFor = reason));
+  sessions.start();
+  startSweeping(parts, store, view, reader);
+  const about = { version, url, redis: describeTarget(target), database: target.db, prefix: config.redisPrefix, engine: embedded?.engine ?? 'external' };
+  log.info({ ...about, node: process.versions.node }, 'started');
+  if (embedded) process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0));
 }
 
 async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {
@@ -104,39 +121,51 @@ async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {
   return embedded;
 }
 
-async function openRegistry({ config, log, closers, metrics, redis, embedded }: Parts) {
+function createRegistryStore({ config, log, closers, metrics, redis, embedded }: Parts) {
   const observe = (seconds: number, failed: boolean) => {
     metrics.transactions.observe(seconds);
     if (failed) metrics.transactionErrors.inc();
   };
   const { redisPrefix: prefix, eventsMax } = config;
-  const store = await openStore(redis, { prefix, eventsMax, plainLua: embedded?.plainLua ?? false, observe }, log);
+  const store = createStore(redis, { prefix, eventsMax, plainLua: embedded?.plainLua ?? false, observe }, log);
   closers.push(() => store.connection.disconnect());
   return store;
 }
 
-/** Starts reading the registry into memory. It is not waited for: `readyz` says when it is done. */
-async function openView({ config, log, closers, metrics, redis, embedded }: Parts, store: Store) {
+/** The registry in memory, and what will feed it once Redis is there. */
+function createView({ config, log, closers, metrics, redis, standing, embedded }: Parts, store: Store) {
   const hub = new WatchHub(sseFrames, { ended: (reason) => metrics.watchersEnded.labels(reason).inc() });
   const view = new View({ hub, maxStaleMs: config.maxStaleSeconds * 1000 });
-  const connection = await openReaderConnection(redis, log);
-  closers.push(() => connection.disconnect());
-  const waiting = await openReaderConnection(redis, log);
-  closers.push(() => waiting.disconnect());
-  const changed = countChanges(metrics);
-  const observer: ReaderObserver = {
-    reachable: (reachable) => metrics.redisReachable.set(reachable ? 1 : 0),
-    applied: ({ kind }) => changed(kind ?? 'unknown'),
-    loaded: (reason) => metrics.reloads.labels(reason).inc(),
-    recovered: () => metrics.recoveries.inc(),
-  };
+  const [connection, news] = [createConnection('reader', redis, log), createConnection('news', redis, log)];
+  const observer = readerObserver(metrics, standing, log, () => notifySystemd('READY=1', config, log));
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };
-  const reader = new Reader({ ...store, connection }, waiting, view, options, log);
-  await reader.start().catch((error: Error) => {
-    throw new Error(explain(error, describeTarget(redis.target)), { cause: error });
-  });
-  closers.push(() => reader.stop());
-  return { view, reader };
+  const reader = new Reader({ ...store, connection }, news, view, options, log);
+  closers.push(() => reader.stop()); // closes both
+  return { view, reader, connection, news };
+}
+
+/** Connects everything, and begins to read the registry into memory. That is not waited for: `readyz` says when it is done. */
+async function connect({ redis, log, embedded, standing, closers }: Parts, store: Store, { view, reader, connection, news }: ReturnType<typeof createView>, tell: (reason?: string) => void) {
+  const patience: Patience = embedded ? {} : { withinMs: Infinity, waiting: waitingLines(describeTarget(redis.target), log, tell) };
+  await connectStore(store, redis, log, patience);
+  await opened(news, redis, patience);
+  await opened(connection, redis, { ...patience, check: () => reader.start() });
+  tell();
+  const watch = standing.watch(view);
+  closers.push(() => watch.stop());
+}
+
+/** While Redis is away at the start: a line now and then, and the reason for `readyz`, without the address. */
+function waitingLines(where: string, log: Logger, tell: (reason: string) => void) {
+  let toldAt = -Infinity;
+  const from = performance.now();
+  return (err: Error & { code?: string }) => {
+    tell(err.code ?? (err.message.split(' ', 1)[0] as string));
+    const now = performance.now();
+    if (now - from < WAITING_UNSAID_MS || now - toldAt < WAITING_LINE_MS) return;
+    toldAt = now;
+    log.warn({ redis: where, err }, 'waiting for redis: not ready until it answers');
+  };
 }
 
 function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, view: View, reader: Reader) {
@@ -153,23 +182,6 @@ function startSweeping({ config, log, closers, metrics, redis }: Parts, store: S
   closers.push(() => jobs.close());
 }
 
-function sweepObserver(metrics: Metrics): SweepObserver {
-  return {
-    swept: ({ evicted, rescored, seconds }) => {
-      metrics.sweeps.labels('done').inc();
-      metrics.sweepSeconds.observe(seconds);
-      metrics.lastSweep.setToCurrentTime();
-      metrics.evictions.inc(evicted);
-      metrics.rescored.inc(rescored);
-    },
-    failed: () => metrics.sweeps.labels('failed').inc(),
-    reconciled: ({ removed, adopted }) => {
-      metrics.reconciled.labels('removed').inc(removed);
-      metrics.reconciled.labels('adopted').inc(adopted);
-    },
-  };
-}
-
 /**
  * Waits for requests under way. One that began before the drain leaves its keep-alive socket open, which nobody would close
  * again: so idle sockets are looked for until all are gone. Whoever does not finish is cut off in time.
@@ -182,23 +194,5 @@ async function closeApp(app: FastifyInstance) {
   } finally {
     clearInterval(idle);
     clearTimeout(late);
-  }
-}
-
-/** Listens; the embedded mode takes the next free port when the default is taken. */
-async function listen(app: FastifyInstance, { host, port, portFixed }: Config): Promise<string> {
-  for (let tried = port; ; tried++) {
-    try {
-      return await app.listen({ host, port: tried });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && !portFixed && tried < port + PORTS_TO_TRY) {
-        process.stderr.write(`port ${tried} is taken, trying ${tried + 1}\n`);
-        continue;
-      }
-      if (code === 'EADDRINUSE') throw new Error(`port ${tried} of ${host} is in use: stop what listens there, or set PORT`, { cause: error });
-      if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') throw new Error(`cannot listen on ${host}:${tried} (${code}): set HOST and PORT`, { cause: error });
-      throw error;
-    }
   }
 }

@@ -1,48 +1,12 @@
-import closeWithGrace from 'close-with-grace';
-import { pino } from 'pino';
-import { ConfigError, readConfig, type Config } from './config.js';
-import { startReplica, type Closers } from './replica.js';
+// The entry. It imports nothing by a statement, and is written so that an old Node.js understands it: one that is too old would
+// otherwise end with the stack of the first thing that it does not know.
+export {};
 
-const EXIT_WITHIN_MS = 9500;
-
-async function main() {
-  let config: Config;
-  try {
-    config = readConfig();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exit(1);
-  }
-  const log = pino({
-    level: config.logLevel,
-    base: { service: 'rollcall', pid: process.pid },
-    redact: ['req.headers["x-api-token"]', 'req.headers.authorization', 'req.headers.cookie'],
-  });
-  const closers: Closers = [];
-  const close = async () => {
-    for (const closer of closers.splice(0).reverse()) {
-      try {
-        await closer();
-      } catch (error) {
-        log.error({ err: error as Error }, 'not closed cleanly'); // the rest is closed all the same
-      }
-    }
-  };
-  closeWithGrace({ delay: EXIT_WITHIN_MS, logger: false }, async ({ err, signal }) => {
-    if (err) log.fatal({ err }, 'unexpected error: shutting down');
-    else log.info({ signal }, 'shutting down');
-    await close();
-    log.info('stopped');
-  });
-  try {
-    await startReplica(config, log, closers);
-  } catch (error) {
-    process.stderr.write(`rollcall: ${(error as Error).message}\n`);
-    log.debug({ err: error as Error }, 'not started');
-    await close();
-    process.exit(1);
-  }
+const parts = process.versions.node.split('.');
+const [major, minor] = [Number(parts[0]), Number(parts[1])];
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(`Rollcall needs Node.js 20.19 or newer, and this is ${process.version}: install a newer one from https://nodejs.org/en/download\n`);
+  process.exitCode = 1;
+} else {
+  void import('./main.js');
 }
-
-await main();

@@ -20,11 +20,12 @@ export function embeddedToken(): string {
 }
 
 /** What somebody who just typed `npm start` wants to know: where it is, and a line to paste. */
-export function welcome(url: string, token: string | undefined, engine: string, redisPort: number): string {
+export function welcome(url: string, host: string, token: string | undefined, engine: string, redisPort: number): string {
   const shown = token ?? '<your token>';
+  const everywhere = host === '0.0.0.0' || host === '::' ? '\n  on every address of this machine, so whoever reaches it may call\n' : '';
   return `
 Rollcall listens on ${url}   (${engine}, in memory, 127.0.0.1:${redisPort})
-
+${everywhere}
   token       ${token === undefined ? 'as configured' : `${token}   (kept in ${TOKEN_FILE})`}
   Swagger UI  ${url}/docs
 

@@ -1,13 +1,17 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { version } from '../src/http/version.js';
+import { VARIABLES } from '../src/variables.js';
 import { boot, freshDir } from './helpers/boot.js';
 import { freshPrefix } from './helpers/gateway.js';
 import { freePort } from './helpers/ports.js';
 import { startRedis } from './helpers/redis.js';
+import { ROOT } from './helpers/replicas.js';
 import { until } from './helpers/until.js';
 
 const external = (env: Record<string, string> = {}) => ({
@@ -21,12 +25,15 @@ async function occupied(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** What it said on its way out: one line for people, no stack. */
+/** What it said on its way out: one line of the log, nothing on the other stream, no stack. */
 async function refusal(env: Record<string, string>): Promise<string> {
   const process = boot(env);
   expect(await process.exited).toBe(1);
-  expect(process.stderr()).not.toMatch(/\n\s+at /);
-  return process.stderr().trim();
+  expect(process.stderr()).toBe('');
+  const last = JSON.parse(process.stdout().trim().split('\n').at(-1) ?? '') as { level: string; msg: string };
+  expect(last).toMatchObject({ level: 'fatal', time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) });
+  expect(process.stdout()).not.toMatch(/\\n\s+at /);
+  return last.msg;
 }
 
 test('wrong configuration ends the process with every bad variable in one message', async () => {
@@ -41,7 +48,7 @@ test('production without REDIS_URL ends with the line that mends it', async () =
 
 test('a port in use ends with one line that says so', async () => {
   const port = await occupied();
-  expect(await refusal(external({ PORT: String(port) }))).toBe(`rollcall: port ${port} of 127.0.0.1 is in use: stop what listens there, or set PORT`);
+  expect(await refusal(external({ PORT: String(port) }))).toBe(`port ${port} of 127.0.0.1 is in use: stop what listens there, or set PORT`);
 });
 
 test('a wrong password ends with one line that says what to correct', async () => {
@@ -51,15 +58,86 @@ test('a wrong password ends with one line that says what to correct', async () =
   await raw.config('SET', 'requirepass', 'the-right-one');
   raw.disconnect();
   const said = await refusal(external({ REDIS_URL: `redis://:wrong-one@127.0.0.1:${redis.port}` }));
-  expect(said).toMatch(/^rollcall: Redis at 127.0.0.1:\d+ refused the login \(.+\): correct the user and password in REDIS_URL$/);
+  expect(said).toMatch(/^Redis at 127.0.0.1:\d+ refused the login \(.+\): correct the user and password in REDIS_URL$/);
   expect(said).not.toContain('wrong-one');
 });
 
-test('an unreachable Redis ends with one line that says what to do', async () => {
-  const port = await freePort();
-  expect(await refusal(external({ REDIS_URL: `redis://127.0.0.1:${port}` }))).toMatch(
-    new RegExp(`^rollcall: cannot reach Redis at 127.0.0.1:${port} \\(.*ECONNREFUSED.*\\): start it, or correct REDIS_URL$`),
-  );
+test('a database that Redis does not have ends with one line, and nothing is written to another', async () => {
+  const redis = await startRedis(['--databases', '4']);
+  onTestFinished(() => redis.stop());
+  const said = await refusal(external({ REDIS_URL: `${redis.url}/4` }));
+  expect(said).toMatch(/^Redis at 127.0.0.1:\d+\/4 does not have the database that REDIS_URL names \(ERR DB index is out of range\): correct the number/);
+  const raw = new Redis(redis.url);
+  expect(await raw.dbsize()).toBe(0);
+  raw.disconnect();
+});
+
+test('a port that does not speak the protocol of Redis ends with one line that says so', async () => {
+  const server = createHttpServer((_request, response) => response.end('hello'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  expect(await refusal(external({ REDIS_URL: `redis://127.0.0.1:${port}` }))).toBe(`127.0.0.1:${port} does not speak Redis' protocol: correct host and port in REDIS_URL`);
+});
+
+test('a Redis that is late is waited for: alive, not ready and why, one line, and then it starts', { timeout: 30_000 }, async () => {
+  const [port, redisPort] = [await freePort(), await freePort()];
+  const started = boot(external({ PORT: String(port), REDIS_URL: `redis://127.0.0.1:${redisPort}/2`, REDIS_PREFIX: 'late:' }));
+  const ask = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { 'x-api-token': 'a-token-of-this-test' } });
+    return { status: answer.status, body: (await answer.json()) as Record<string, string> };
+  };
+  await until(() => started.stdout().includes('waiting for redis'), 18_000);
+  expect(await ask('/livez')).toMatchObject({ status: 200, body: { status: 'alive', name: 'rollcall' } });
+  expect(await ask('/readyz')).toMatchObject({ status: 503, body: { code: 'store_unavailable', detail: 'this replica waits for Redis, which does not answer yet (ECONNREFUSED)' } });
+  expect(await ask('/sd/v1/instances')).toMatchObject({ status: 503, body: { code: 'store_unavailable' } });
+
+  const redis = await startRedis([], {}, redisPort);
+  onTestFinished(() => redis.stop());
+  await until(async () => (await ask('/readyz')).status === 200, 15_000);
+  const lines = started.stdout().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(lines.filter(({ msg }) => msg === 'waiting for redis: not ready until it answers')).toHaveLength(1);
+  expect(lines.find(({ msg }) => msg === 'started')).toMatchObject({ version, database: 2, prefix: 'late:', redis: `127.0.0.1:${redisPort}/2`, engine: 'external' });
+  started.signal('SIGTERM');
+  expect(await started.exited).toBe(0);
+});
+
+test('one that is stopped while it waits for Redis ends at once', async () => {
+  const started = boot(external({ PORT: '0', REDIS_URL: `redis://127.0.0.1:${await freePort()}` }));
+  await until(() => started.stdout().includes('waiting for redis'), 18_000);
+  started.signal('SIGTERM');
+  expect(await started.exited).toBe(0);
+  expect(started.stdout()).toContain('stopped');
+});
+
+test('--help names every variable, --version the version, and anything else is refused', async () => {
+  const run = async (...args: string[]) => {
+    const process = boot({}, freshDir(), args);
+    return { code: await process.exited, stdout: process.stdout(), stderr: process.stderr() };
+  };
+  const [help, asked, wrong] = await Promise.all([run('--help'), run('--version'), run('--port=1')]);
+  expect(help).toMatchObject({ code: 0, stderr: '' });
+  for (const { name } of VARIABLES) expect(help.stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+  expect(asked).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  expect(wrong).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining("unknown argument '--port=1'") });
+});
+
+const AN_OLD_NODE = "Object.defineProperty(process.versions, 'node', { value: '18.20.4' })";
+
+test.each(['dist/server.js', 'scripts/start.mjs'])('%s on a Node.js that is too old says so in one line', (script) => {
+  const preload = join(freshDir(), 'old.cjs');
+  writeFileSync(preload, AN_OLD_NODE);
+  const { status, stderr } = spawnSync(process.execPath, ['--require', preload, join(ROOT, script)], { encoding: 'utf8' });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^Rollcall needs Node.js 20.19 or newer, and this is v[\d.]+: .*\n$/);
+});
+
+test('a variable that looks like a slip of the pen is named', async () => {
+  const started = boot({ PORT: '0', REDIS_URI: 'redis://somewhere', API_TOKEN: 'x', HOME: '/tmp', REDIS_PORT: '6379' });
+  await until(() => ADDRESS.exec(started.stdout()), 18_000);
+  const lines = started.stdout().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  const found = lines.filter(({ msg }) => String(msg).startsWith('a variable that is none of ours'));
+  expect(found.map(({ variable, meant }) => `${String(variable)} ${String(meant)}`).sort()).toEqual(['API_TOKEN API_TOKENS', 'REDIS_URI REDIS_URL']);
 });
 
 const ADDRESS = /Rollcall listens on (http:\/\/127\.0\.0\.1:\d+)/;

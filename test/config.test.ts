@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { ConfigError, readConfig } from '../src/config.js';
+import { misspelt, VARIABLES } from '../src/variables.js';
 
 const TOKEN = { API_TOKENS: 'secret-token' };
 const EXTERNAL = { REDIS_URL: 'redis://h:6379', ...TOKEN };
@@ -29,7 +30,7 @@ test('with nothing set it is embedded, on loopback, with the documented defaults
     host: '127.0.0.1', port: 3000, portFixed: false, redisPrefix: 'service:', tokens: [],
     lease: { defaultSeconds: 30, minSeconds: 2, maxSeconds: 3600 },
     heartbeatIntervalMs: 10_000, sweepIntervalMs: 1000, reconcileIntervalMs: 30_000, eventsMax: 50_000, offlineSeconds: 300, maxStaleSeconds: 3600,
-    trustProxy: [], corsOrigins: [], metricsPublic: false, logLevel: 'info',
+    trustProxy: [], corsOrigins: [], metricsPublic: false, logLevel: 'info', notify: false,
     healthCheckCidrs: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '127.0.0.0/8', '::1/128', 'fc00::/7'],
   });
 });
@@ -103,7 +104,8 @@ test('a Cluster needs a prefix with a hash tag', () => {
 });
 
 test.each([
-  { title: 'no JSON', content: '[{"token":"hunter2",', says: /is not JSON/ },
+  { title: 'no JSON', content: '[{"token":"hunter2",', says: /is not JSON: see line 1, column 21/ },
+  { title: 'a comma too many', content: '[\n {"token":"hunter2"},\n]', says: /is not JSON: a comma too many/ },
   { title: 'no list', content: '{"token":"hunter2"}', says: /must hold an array/ },
   { title: 'an unknown field', content: '[{"name":"a","token":"hunter2","verbs":["read"],"scope":1}]', says: /entry 1: has an unknown field 'scope'/ },
   { title: 'an unknown verb', content: '[{"name":"a","token":"hunter2","verbs":["fly"]}]', says: /entry 1: verbs must list/ },
@@ -120,8 +122,7 @@ test('a message repeats no secret', () => {
 
 const EXAMPLE = new URL('../.env.example', import.meta.url);
 
-test('.env.example names exactly the variables that are read', () => {
-  expect(existsSync(EXAMPLE), '.env.example exists').toBe(true);
+test('--help and .env.example tell the same of exactly the variables that are read', () => {
   const read = new Set<string>();
   const env = new Proxy({}, {
     get: (_, name) => {
@@ -130,6 +131,14 @@ test('.env.example names exactly the variables that are read', () => {
     },
   });
   readConfig(env);
-  const named = [...readFileSync(EXAMPLE, 'utf8').matchAll(/^#? ?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name as string);
-  expect(named.sort()).toEqual([...read].sort());
+  const rows = [...readFileSync(EXAMPLE, 'utf8').matchAll(/^# (.+)\n#([A-Z][A-Z0-9_]+)=(.*)$/gm)].map(([, about, name, fallback]) => ({ name, default: fallback, about }));
+  expect(rows).toEqual(VARIABLES);
+  expect(rows.map(({ name }) => name).sort()).toEqual([...read].sort());
+});
+
+test('a name like one of ours is taken for a slip, one of anybody else is not', () => {
+  const others = ['PATH', 'HOME', 'HOSTNAME', 'PORTS', 'REDIS_PORT', 'REDIS_HOST', 'NODE_OPTIONS', 'LOG_FILE', 'API_KEY', 'PROXY', 'REDIS_URL', 'TRUST_PROXY'];
+  expect(misspelt(others)).toEqual([]);
+  const slips = { REDIS_URI: 'REDIS_URL', REDISURL: 'REDIS_URL', redis_url: 'REDIS_URL', API_TOKEN: 'API_TOKENS', API_TOKEN_FILE: 'API_TOKENS_FILE', LOGLEVEL: 'LOG_LEVEL', TRUST_PROXIES: undefined };
+  for (const [slip, meant] of Object.entries(slips)) expect(misspelt([slip])[0]?.meant, slip).toBe(meant);
 });

@@ -1,6 +1,7 @@
 import helmet from '@fastify/helmet';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { version } from './version.js';
 
 /** The plugin's own policy would upgrade requests to HTTPS, which breaks the page on a gateway without it. */
 const POLICY = [
@@ -29,6 +30,11 @@ function withOneBox(document: Secured): Secured {
 
 /** Swagger UI at `/docs`, in production too, and the document at `/openapi.json`. Everything is served from here: no CDN. */
 export async function installDocs(app: FastifyInstance) {
+  // A browser is led to what a person can use; everybody else is told where things are.
+  app.get('/', { config: { access: 'public' }, schema: { hide: true } }, (request, reply) => {
+    if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs', 302);
+    return { name: 'rollcall', version, docs: '/docs', openapi: '/openapi.json', api: '/sd/v1' };
+  });
   app.get('/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger());
 
   await app.register(async (pages) => {

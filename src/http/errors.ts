@@ -75,6 +75,8 @@ function refusalOf(error: FastifyError | RegistryError, request: FastifyRequest)
 }
 
 const LOG_EVERY_MS = 1000;
+/** Somebody has the wrong token, another's id, or too much to ask: from where is the question at 3 a.m., of reads too. */
+const BY_WHOM = new Set([401, 403, 409, 429]);
 const logged = new Map<ProblemCode, { at: number; leftOut: number }>();
 
 /** At most one line a second for each code, with the count of those left out: an outage must not flood the log. */
@@ -96,10 +98,10 @@ function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Ref
   const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name, instanceId };
   if (code === 'internal') return log.error({ ...about, err: error }, 'request failed');
   const read = request.method === 'GET' || request.method === 'HEAD';
-  if (read && status < 500) return log.debug(about, 'read refused');
+  if (read && status < 500 && !BY_WHOM.has(status)) return log.debug(about, 'read refused');
   const more = mayLog(code);
   if (!more) return;
-  const line = { ...about, ...more };
-  if (status >= 500) log.warn({ ...line, cause: (error.cause as Error | undefined)?.message }, 'request refused');
-  else log.info({ ...line, detail: shownDetail(detail) }, 'write refused');
+  const line = { ...about, ip: request.ip, ...more };
+  if (status >= 500) log.warn({ ...line, err: error.cause as Error | undefined }, 'request refused');
+  else log.info({ ...line, detail: shownDetail(detail) }, read ? 'read refused' : 'write refused');
 }

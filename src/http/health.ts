@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { View } from '../registry/view.js';
 import { sendProblem } from './errors.js';
 import { problem, retryAfter } from './schemas.js';
+import { version } from './version.js';
 
 export interface HealthOptions {
   /** This replica is shutting down: the balancer should look elsewhere. */
@@ -10,6 +11,8 @@ export interface HealthOptions {
   view: Pick<View, 'loaded' | 'serving'>;
   /** Redis answered lately. */
   storeReachable: () => boolean;
+  /** Why a replica that begins has not got hold of Redis yet, in a word. */
+  waitsFor?: () => string | undefined;
 }
 
 const status = (description: string, example: string) => ({
@@ -25,7 +28,20 @@ const livezRoute = {
     description: 'Says nothing of Redis: a restart would not mend that.',
     tags: ['operations'],
     security: [],
-    response: { 200: status('Alive', 'alive') },
+    response: {
+      200: {
+        description: 'Alive',
+        content: {
+          'application/json': {
+            schema: Type.Object({
+              status: Type.String({ examples: ['alive'] }),
+              name: Type.String({ description: 'Always `rollcall`: what else may listen here is something else', examples: ['rollcall'] }),
+              version: Type.String({ description: 'Of this replica; during a roll-out others may have another', examples: ['1.0.0'] }),
+            }),
+          },
+        },
+      },
+    },
   },
 } as const;
 
@@ -46,12 +62,14 @@ const readyzRoute = {
 } as const;
 
 /** `/livez` and `/readyz`, for orchestrators and balancers; no token. */
-export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, { draining, view, storeReachable }, done) => {
-  app.get('/livez', livezRoute, () => ({ status: 'alive' }));
+export const healthRoutes: FastifyPluginCallbackTypebox<HealthOptions> = (app, { draining, view, storeReachable, waitsFor }, done) => {
+  app.get('/livez', livezRoute, () => ({ status: 'alive', name: 'rollcall', version }));
 
   app.get('/readyz', readyzRoute, async (request, reply) => {
     if (draining()) return sendProblem(reply, { code: 'draining', detail: 'this replica is shutting down' });
     const refuse = (detail: string) => sendProblem(reply, { code: 'store_unavailable', detail });
+    const missing = waitsFor?.();
+    if (missing !== undefined) return refuse(`this replica waits for Redis, which does not answer yet (${missing})`);
     if (!view.loaded) return refuse('this replica is still reading the registry');
     if (!view.serving) return refuse('Redis has been silent for longer than MAX_STALE_SECONDS');
     if (request.query.require === 'redis' && !storeReachable()) return refuse('Redis does not answer');

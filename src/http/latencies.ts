@@ -23,12 +23,18 @@ export class Latencies {
 
   /** Adds one of these labels. `key` is theirs alone. */
   observe(key: string, labelsOf: () => Record<string, string>, seconds: number) {
-    let series = this.#series.get(key);
-    if (!series) this.#series.set(key, (series = { labels: labelsOf(), counts: new Array<number>(LATENCY_BUCKETS.length + 1).fill(0), sum: 0 }));
+    const series = this.#series.get(key) ?? this.declare(key, labelsOf());
     let bucket = 0;
     while (bucket < LATENCY_BUCKETS.length && seconds > (LATENCY_BUCKETS[bucket] as number)) bucket++;
     (series.counts[bucket] as number)++;
     series.sum += seconds;
+  }
+
+  /** Begins a series at 0. */
+  declare(key: string, labels: Record<string, string>): Series {
+    const series = { labels, counts: new Array<number>(LATENCY_BUCKETS.length + 1).fill(0), sum: 0 };
+    this.#series.set(key, series);
+    return series;
   }
 
   #read() {

@@ -1,16 +1,23 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { View } from '../registry/view.js';
+import { CHANGE_KINDS } from '../contract/index.js';
 import { LATENCY_BUCKETS, Latencies } from './latencies.js';
+import { SHED_ORDER } from './pressure.js';
 import { commonProblems, noQuery } from './schemas.js';
+import { version } from './version.js';
 
-/** What this replica counts. Labels are route patterns, statuses and fixed words: never an id, so they stay bounded. */
-export function createMetrics() {
+/** Gauges of the library with names of counters, which `promtool check metrics` refuses; the same stands in `nodejs_active_handles` and its like. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+function counters() {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
   const registers = [registry];
   return {
     registry,
+    build: new Gauge({ registers, name: 'rollcall_build_info', help: 'Always 1: the version of this replica and of its Node.js', labelNames: ['version', 'node'] }),
     requests: new Latencies(registry, { name: 'rollcall_http_request_seconds', help: 'Requests by route' }),
     transactions: new Histogram({ registers, name: 'rollcall_redis_transaction_seconds', help: 'Round trips of write transactions to Redis', buckets: LATENCY_BUCKETS }),
     transactionErrors: new Counter({ registers, name: 'rollcall_redis_transaction_errors_total', help: 'Write transactions in which Redis refused something or did not answer' }),
@@ -30,7 +37,31 @@ export function createMetrics() {
   };
 }
 
+/** What this replica counts. Labels are route patterns, statuses and fixed words: never an id, so they stay bounded. */
+export function createMetrics() {
+  const metrics = counters();
+  startAtZero(metrics);
+  return metrics;
+}
+
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Every label value that can occur is there from the start, at 0: a rate over a series that begins with its first event misses that event. */
+function startAtZero({ build, requests, heartbeats, sweeps, changes, reloads, watchersEnded, shed, reconciled }: ReturnType<typeof counters>) {
+  build.labels(version, process.versions.node).set(1);
+  const each = (counter: Counter, values: readonly string[]) => {
+    for (const value of values) counter.labels(value).inc(0);
+  };
+  each(heartbeats, ['200', '404', '409', '503']);
+  each(sweeps, ['done', 'failed']);
+  each(changes, [...CHANGE_KINDS, 'unknown']);
+  each(reloads, ['start', 'lag', 'epoch', 'outdated']);
+  each(watchersEnded, ['slow', 'stuck', 'revoked', 'shutdown']);
+  each(shed, SHED_ORDER);
+  each(reconciled, ['removed', 'adopted']);
+  const [method, route, status] = ['POST', '/sd/v1/instances', '503']; // a full Redis shows here and nowhere else
+  requests.declare(`${status} ${method} ${route}`, { method, route, status });
+}
 
 /** Looking a label set up costs more than counting in it, and there are few. */
 function remembered<T>(make: (key: string) => T) {

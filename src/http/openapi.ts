@@ -1,10 +1,8 @@
-import { createRequire } from 'node:module';
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import { styleParameter, withParameters } from './parameters.js';
 import { SESSION_COOKIE } from './session.js';
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+import { version } from './version.js';
 
 const description = `HTTP service discovery. Servers register, send heartbeats, and leave or are swept; consumers discover them.
 

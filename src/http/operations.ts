@@ -44,7 +44,9 @@ export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions
   });
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {
-    return { released: await request.registry.release(request.params, callerOf(request)) };
+    const released = await request.registry.release(request.params, callerOf(request));
+    request.log.warn({ ...request.params, released, caller: request.token?.name, ip: request.ip, requestId: request.id }, 'group evicted by an operator');
+    return { released };
   });
   done();
 };

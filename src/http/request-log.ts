@@ -11,6 +11,7 @@ declare module 'fastify' {
 }
 
 const SLOW_MS = 250;
+const SLOW_LINE_MS = 1000;
 const ACCEPTED = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** The caller's `X-Request-Id` if it is fit for a log, else a counter behind a prefix that is this process's own. */
@@ -28,6 +29,7 @@ export function createRequestIds() {
  * a slow one at info, for any other at debug: a line each at info would cost 43 % of throughput.
  */
 export function installRequestLog(app: FastifyInstance, log: Logger, observe: (request: FastifyRequest, status: number, ms: number) => void) {
+  const tellSlow = slowLines(log);
   app.decorateRequest('lasting', false);
   app.addHook('onResponse', (request, reply, done) => {
     const ms = reply.elapsedTime;
@@ -36,9 +38,21 @@ export function installRequestLog(app: FastifyInstance, log: Logger, observe: (r
     if (slow || log.isLevelEnabled('debug')) {
       const { id: requestId, method, routeOptions, token } = request;
       const line = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms: Math.round(ms), caller: token?.name };
-      if (slow) log.info(line, 'slow request');
-      else log.debug(line, 'request');
+      if (!slow) log.debug(line, 'request');
+      else tellSlow(line);
     }
     done();
   });
+}
+
+/** At most one line a second, with how many were left out: while Redis is away every write is slow. */
+function slowLines(log: Logger) {
+  let [toldAt, leftOut] = [-Infinity, 0];
+  return (line: object) => {
+    const now = performance.now();
+    if (now - toldAt < SLOW_LINE_MS) return void leftOut++;
+    log.info({ ...line, ...(leftOut > 0 && { leftOut }) }, 'slow request');
+    toldAt = now;
+    leftOut = 0;
+  };
 }

@@ -39,8 +39,11 @@ export function parseTokens(text: string): Token[] {
   let entries: unknown;
   try {
     entries = JSON.parse(text);
-  } catch {
-    throw new Error('is not JSON'); // the parser's own message would quote a part of the file
+  } catch (error) {
+    const [, at] = / at position (\d+)/.exec((error as Error).message) ?? []; // the parser's own message would quote a part of the file
+    const lines = text.slice(0, Number(at)).split('\n');
+    const where = at === undefined ? 'a comma too many, or it ends too early' : `see line ${lines.length}, column ${(lines.at(-1) as string).length + 1}`;
+    throw new Error(`is not JSON: ${where}`, { cause: error });
   }
   if (!Array.isArray(entries) || entries.length === 0) throw new Error('must hold an array of at least one { name, token or sha256, verbs, types?, groups? }');
   const tokens = entries.map(parseToken);
@@ -146,7 +149,7 @@ export class TokenStore {
       this.#warnOfWeak(this.#fromFile);
     } catch (error) {
       const state = (error as Error).message;
-      if (state !== this.#seen) this.log?.error({ error: state }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
+      if (state !== this.#seen) this.log?.error({ err: error as Error }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
       this.#seen = state;
     }
   }

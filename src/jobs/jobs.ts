@@ -32,7 +32,7 @@ export interface JobsOptions {
  */
 export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log }: JobsOptions) {
   // The same trouble comes from the queue, the worker and the connection, many times a second: now and then a line is enough.
-  const onError = throttled((error: Error) => log.warn({ error: error.message }, 'jobs: trouble with redis'), ERROR_LINE_MS);
+  const onError = throttled((error: Error) => log.warn({ err: error }, 'jobs: trouble with redis'), ERROR_LINE_MS);
   const queue = new Queue(QUEUE, { connection, prefix, skipMetasUpdate: true });
   const worker = new Worker(QUEUE, async () => tick(), {
     connection,
@@ -44,7 +44,7 @@ export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log 
   });
   queue.on('error', onError);
   worker.on('error', onError);
-  worker.on('failed', (_job, error) => log.warn({ error: error.message }, 'sweep failed'));
+  worker.on('failed', (_job, error) => log.warn({ err: error }, 'sweep failed'));
 
   // A flushed Redis loses the scheduler and says nothing, so it is written again and again; equal writes change nothing.
   const upsert = () => void queue.upsertJobScheduler(SCHEDULER, { every: everyMs }, TEMPLATE).catch(onError);

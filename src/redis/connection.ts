@@ -1,20 +1,23 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
-import type { RedisTarget } from './url.js';
+import type { Standing } from './standing.js';
+import { describeTarget, type RedisTarget } from './url.js';
 
 export type Connection = Redis | Cluster;
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
 /**
- * `commands` answer a waiting caller and fail fast; the `reader` of the log blocks for a moment and tries again by itself;
- * `jobs` block for work and wait for Redis as long as it takes.
+ * `commands` answer a waiting caller and fail fast; the `reader` reads the log, and `news` blocks until it grows; both try again by
+ * themselves. `jobs` block for work and wait for Redis as long as it takes.
  */
-export type Role = 'commands' | 'reader' | 'jobs';
+export type Role = 'commands' | 'reader' | 'news' | 'jobs';
 
 export interface ConnectionConfig {
   target: RedisTarget;
   /** PEM of the authority that signed the server's certificate. */
   tlsCa?: string | undefined;
+  /** Is told what all the connections of one process meet. */
+  standing?: Standing;
 }
 
 const COMMAND_TIMEOUT_MS = 1000;
@@ -22,10 +25,13 @@ const CONNECT_TIMEOUT_MS = 2000;
 /** Longer than the pulse's interval several times over: a socket this silent is half-open. */
 const SILENT_SOCKET_MS = 3000;
 const MAX_RETRY_DELAY_MS = 300;
+/** A primary that is a replica now is left at once, and then as often as this: it may be one for as long as its name stays where it is. */
+const READONLY_RETRY_MS = 1000;
+const LINE_EVERY_MS = 10_000;
 
 const retryDelay = (attempt: number) => Math.min(50 * attempt, MAX_RETRY_DELAY_MS - 50) + Math.random() * 50;
 
-function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
+function optionsFor(role: Role, { target, tlsCa, standing }: ConnectionConfig): Options {
   const failFast: Options = { maxRetriesPerRequest: 1, enableOfflineQueue: false, socketTimeout: SILENT_SOCKET_MS };
   const forRole: Record<Role, Options> = {
     // What was already answered 503 must not be sent again behind the caller's back: seconds later it would revive what
@@ -33,6 +39,7 @@ function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
     commands: { ...failFast, commandTimeout: COMMAND_TIMEOUT_MS, autoResendUnfulfilledCommands: false },
     // What is not sent again and was under way when the connection broke would otherwise never be settled.
     reader: { ...failFast, commandTimeout: SILENT_SOCKET_MS },
+    news: { ...failFast, commandTimeout: SILENT_SOCKET_MS },
     jobs: { maxRetriesPerRequest: null },
   };
   return {
@@ -41,33 +48,51 @@ function optionsFor(role: Role, { target, tlsCa }: ConnectionConfig): Options {
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: retryDelay,
-    // A primary that became a replica under us, behind a name or a proxy that has moved on: come again, nothing is sent twice.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    reconnectOnError: leaveReplicas(standing),
     ...(target.username && { username: target.username }),
     ...(target.password && { password: target.password }),
     ...(target.tls && { tls: tlsCa ? { ca: tlsCa } : {} }),
   };
 }
 
+/** A primary that became a replica under us, behind a name or a proxy that has moved on: come again, nothing is sent twice. */
+function leaveReplicas(standing: Standing | undefined) {
+  let leftAt = -Infinity;
+  return (error: Error) => {
+    if (!error.message.startsWith('READONLY')) return false;
+    standing?.readOnly(error);
+    if (performance.now() - leftAt < READONLY_RETRY_MS) return false;
+    leftAt = performance.now();
+    return true;
+  };
+}
+
 /**
  * A connection for one role, not yet connected. It reconnects for ever within 300 ms a try; the defaults of ioredis would
- * hang a request for about 71 s. A lost connection is logged once, and once more when it is back.
+ * hang a request for about 71 s. A lost connection is logged once, and once more when it is back; each role at most every 10 s.
  */
 export function createConnection(role: Role, config: ConnectionConfig, log: Logger): Connection {
-  const { target } = config;
+  const { target, standing } = config;
   const options = optionsFor(role, config);
   const connection = open(target, options);
-  let connected = false; // a start that fails is told by open-store.ts
-  const onLost = (message: string) => {
-    if (connected) log.error({ error: message, role }, 'redis connection lost');
-    connected = false;
+  const about = { role, redis: describeTarget(target) };
+  const state = { connected: false, before: false, told: false, toldAt: -Infinity }; // a start that fails is told by open-store.ts
+  const onLost = (err: Error) => {
+    standing?.lost(err);
+    if (!state.connected) return;
+    state.connected = false;
+    state.told = performance.now() - state.toldAt >= LINE_EVERY_MS;
+    if (!state.told) return;
+    state.toldAt = performance.now();
+    log.error({ ...about, err }, 'redis connection lost');
   };
-  connection.on('error', (error: Error) => onLost(error.message));
-  connection.on('reconnecting', () => onLost('closed by the other side')); // a clean close is no error
-  let before = false;
+  connection.on('error', onLost);
+  // A clean close is no error; of one that was left the reason is known.
+  connection.on('reconnecting', () => onLost(standing?.readOnlyNow ?? Object.assign(new Error('closed by the other side'), { code: 'CLOSED' })));
   connection.on('ready', () => {
-    if (before) log.info({ role }, 'redis connection back');
-    before = connected = true;
+    if (state.before && state.told) log.info(about, 'redis connection back');
+    state.before = state.connected = true;
+    state.told = false;
   });
   return connection;
 }
@@ -101,7 +126,24 @@ function open(target: RedisTarget, options: Options): Connection {
     });
   }
   const node = target.nodes[0] as { host: string; port: number };
-  return new Redis({ ...options, ...node, db: target.db });
+  return inItsDatabase(new Redis({ ...options, ...node, db: target.db }));
+}
+
+/**
+ * When Redis refuses SELECT, ioredis 6.0.0 tells an `error`, becomes ready all the same, and goes on in database 0, which may be
+ * somebody else's registry. So such a connection is cut off before it is ready, this time and each time it comes back, and those
+ * that BullMQ makes of it too. The refusal is passed on once the socket is closed, for until then the handshake would go on.
+ */
+function inItsDatabase(redis: Redis): Redis {
+  const [select, duplicate] = [redis.select.bind(redis), redis.duplicate.bind(redis)];
+  redis.select = ((db: number) =>
+    select(db).catch((error: Error) => {
+      const closed = new Promise((resolve) => redis.once('close', resolve));
+      redis.stream.destroy();
+      return closed.then(() => Promise.reject(error));
+    }));
+  redis.duplicate = (override) => inItsDatabase(duplicate(override));
+  return redis;
 }
 
 /**

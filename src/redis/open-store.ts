@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { createConnection, type Connection, type ConnectionConfig } from './connection.js';
 import { makeKeys } from './keys.js';
@@ -7,6 +8,7 @@ import { Turns } from './turns.js';
 import { describeTarget } from './url.js';
 
 const CONNECT_WITHIN_MS = 5000;
+const LOOK_EVERY_MS = 250;
 const MIN_VERSION = 7;
 
 export interface StoreOptions {
@@ -17,60 +19,81 @@ export interface StoreOptions {
   observe?: (seconds: number, failed: boolean) => void;
 }
 
-/**
- * Connects, and refuses a Redis that the registry cannot stand on.
- * @throws {Error} one line that says what to do: unreachable for 5 s, wrong password, missing rights, too old.
- */
-export async function openStore(config: ConnectionConfig, options: StoreOptions, log: Logger): Promise<Store> {
+export interface Patience {
+  /** How long Redis may be away; for ever: `Infinity`. What waiting cannot mend ends it at once. */
+  withinMs?: number;
+  /** Called again and again while Redis is away, with the reason. */
+  waiting?: (reason: Error) => void;
+}
+
+/** A store that is not connected yet: everything that needs Redis is refused until `connectStore` is through. */
+export function createStore(config: ConnectionConfig, options: StoreOptions, log: Logger): Store {
   const connection = createConnection('commands', config, log);
-  await opened(connection, config, () => checkServer(connection, log));
   const keys = makeKeys(options.prefix);
   const scripts = new Scripts(keys, options);
   const turns = new Turns(connection, scripts, options.observe ?? (() => undefined));
   return { connection, keys, scripts, turns };
 }
 
+/**
+ * Connects, and refuses a Redis that the registry cannot stand on.
+ * @throws {Error} one line that says what to do: wrong password, missing rights, wrong database, too old; away for longer than `withinMs`.
+ */
+export const connectStore = ({ connection }: Store, config: ConnectionConfig, log: Logger, patience?: Patience) =>
+  opened(connection, config, { ...patience, check: () => checkServer(connection, log) });
+
+/** Both at once. @throws {Error} as `connectStore`, after 5 s at the latest. */
+export async function openStore(config: ConnectionConfig, options: StoreOptions, log: Logger): Promise<Store> {
+  const store = createStore(config, options, log);
+  await connectStore(store, config, log);
+  return store;
+}
+
 /** A connection of its own for reading the log, which callers' writes do not hold up. */
-export async function openReaderConnection(config: ConnectionConfig, log: Logger): Promise<Connection> {
-  const connection = createConnection('reader', config, log);
+export async function openReaderConnection(config: ConnectionConfig, log: Logger, role: 'reader' | 'news' = 'reader'): Promise<Connection> {
+  const connection = createConnection(role, config, log);
   await opened(connection, config);
   return connection;
 }
 
-/** Waits until it is ready and found good; else closes it, and says what to do. */
-async function opened(connection: Connection, { target }: ConnectionConfig, check: () => Promise<void> = () => Promise.resolve()) {
+/** Waits until it is ready and `check` is content; else closes it, and says what to do. */
+export async function opened(connection: Connection, { target }: ConnectionConfig, { withinMs = CONNECT_WITHIN_MS, waiting, check }: Patience & { check?: () => Promise<void> } = {}) {
+  const until = performance.now() + withinMs;
+  let reason = new Error('no answer');
+  const hear = (error: Error & { lastNodeError?: Error }) => {
+    const cause = error.lastNodeError ?? error;
+    if (cause.message !== 'Connection is closed.') reason = cause; // that one only follows the reason
+  };
+  connection.on('error', hear);
+  connection.connect().catch(() => undefined); // its errors come as events, and say more
   try {
-    await ready(connection);
-    await check();
-  } catch (error) {
-    connection.disconnect();
-    throw new Error(explain(error as Error, describeTarget(target)), { cause: error });
+    for (;;) {
+      if (connection.status === 'ready') {
+        try {
+          return await check?.();
+        } catch (error) {
+          hear(error as Error);
+        }
+      }
+      if (isFinal(reason) || performance.now() >= until) break;
+      waiting?.(reason);
+      await once(connection, 'ready', { signal: AbortSignal.timeout(LOOK_EVERY_MS) }).catch(() => undefined);
+    }
+  } finally {
+    connection.off('error', hear);
   }
+  connection.disconnect();
+  throw new Error(explain(reason, describeTarget(target)), { cause: reason });
 }
 
-const FATAL = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/;
+const LOGIN = /^(WRONGPASS|NOAUTH|ERR invalid password|ERR AUTH)/;
 const CERTIFICATE = /certificate|altnames/;
+const DATABASE = /^ERR (invalid )?DB index|^ERR SELECT is not allowed/i;
+const NO_REDIS = /^(Unknown RESP type|Protocol error)/;
+const FINAL = [LOGIN, CERTIFICATE, DATABASE, NO_REDIS, /^(NOPERM|TOO OLD|ERR This instance has cluster support disabled)/];
 
-/** Waits for the first `ready`; a refused password ends the wait at once. */
-function ready(connection: Connection): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let lastError = new Error('no answer');
-    const finish = (settle: () => void) => {
-      clearTimeout(timer);
-      connection.off('error', onError).off('ready', onReady);
-      settle();
-    };
-    const timer = setTimeout(() => finish(() => reject(lastError)), CONNECT_WITHIN_MS);
-    const onReady = () => finish(resolve);
-    const onError = (error: Error & { lastNodeError?: Error }) => {
-      const cause = error.lastNodeError ?? error;
-      if (cause.message !== 'Connection is closed.') lastError = cause; // that one only follows the reason
-      if (FATAL.test(lastError.message) || CERTIFICATE.test(lastError.message)) finish(() => reject(lastError));
-    };
-    connection.on('error', onError).on('ready', onReady);
-    connection.connect().catch(() => undefined); // its errors come as events, and say more
-  });
-}
+/** Waiting does not mend it. */
+const isFinal = ({ message }: Error) => FINAL.some((pattern) => pattern.test(message));
 
 async function checkServer(connection: Connection, log: Logger) {
   const info = await connection.info();
@@ -85,10 +108,13 @@ async function checkServer(connection: Connection, log: Logger) {
 
 /** A failure to open as one line that says what to do. */
 export function explain(error: Error, where: string): string {
-  const said = error.message;
+  const said = error.message.replace(/\. Retrying from scratch.*$/, ''); // Sentinel's: it retries no more
   if (said.startsWith('TOO OLD')) return `Redis at ${where} is version ${said.slice(8)}: Rollcall needs Redis 7.0 or newer, or Valkey`;
-  if (FATAL.test(said) && !said.startsWith('NOPERM')) return `Redis at ${where} refused the login (${said}): correct the user and password in REDIS_URL`;
+  if (said.startsWith('NOAUTH')) return `Redis at ${where} needs a password: write it into REDIS_URL, redis://user:password@host:port`;
+  if (LOGIN.test(said)) return `Redis at ${where} refused the login (${said}): correct the user and password in REDIS_URL`;
   if (said.startsWith('NOPERM')) return `Redis at ${where} lacks rights for this user (${said}): see docs/operating.md for the ACL line`;
   if (CERTIFICATE.test(said)) return `Redis at ${where} shows a certificate that is not trusted (${said}): name its CA in REDIS_TLS_CA`;
+  if (DATABASE.test(said)) return `Redis at ${where} does not have the database that REDIS_URL names (${said}): correct the number after the last slash`;
+  if (NO_REDIS.test(said)) return `${where} does not speak Redis' protocol: correct host and port in REDIS_URL`;
   return `cannot reach Redis at ${where} (${said}): start it, or correct REDIS_URL`;
 }

@@ -49,7 +49,7 @@ export class SessionSecret {
       this.#secret = held;
       this.#failed = false;
     } catch (error) {
-      if (!this.#failed && this.store.connection.status === 'ready') this.log.warn({ error: (error as Error).message }, 'the secret of sessions cannot be read');
+      if (!this.#failed && this.store.connection.status === 'ready') this.log.warn({ err: error as Error }, 'the secret of sessions cannot be read');
       this.#failed = true;
     }
   }

@@ -27,6 +27,8 @@ const NODE = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/;
  * @throws {Error} that says what is wrong, without the password.
  */
 export function parseRedisUrl(url: string): RedisTarget {
+  const login = url.replace(/^[a-z+]+:\/\//, '').split('@').slice(0, -1).join('@');
+  if (/[/?#@]/.test(login)) throw new Error('has a user or password with one of / ? # @ in it: percent-encode it, as %2F %3F %23 %40');
   const match = FORM.exec(url);
   const scheme = match && SCHEMES[match[1] ?? ''];
   if (!match || !scheme) {
@@ -54,6 +56,6 @@ export function parseRedisUrl(url: string): RedisTarget {
   };
 }
 
-/** The target for people and logs: no password. */
+/** The target for people and logs: no password. A database other than 0 is part of it. */
 export const describeTarget = (target: RedisTarget) =>
-  `${target.nodes.map(({ host, port }) => `${host}:${port}`).join(',')}${target.name ? `/${target.name}` : ''}`;
+  `${target.nodes.map(({ host, port }) => `${host}:${port}`).join(',')}${target.name ? `/${target.name}` : ''}${target.db > 0 ? `/${target.db}` : ''}`;

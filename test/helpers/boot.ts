@@ -17,8 +17,8 @@ export interface Booted {
 }
 
 /** The process as somebody starts it by hand, in a working directory of its own, with nothing of this environment but PATH. */
-export function boot(env: Record<string, string> = {}, dir = freshDir()): Booted {
-  const child = spawn(process.execPath, [SERVER], { cwd: dir, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+export function boot(env: Record<string, string> = {}, dir = freshDir(), args: string[] = []): Booted {
+  const child = spawn(process.execPath, [SERVER, ...args], { cwd: dir, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const said = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (said.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (said.stderr += chunk.toString()));

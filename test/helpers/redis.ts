@@ -18,9 +18,9 @@ export interface TestRedis {
   signal: (name: NodeJS.Signals) => void;
 }
 
-/** A real redis-server on a free loopback port with a directory of its own. `env` is added to that of this process. */
-export async function startRedis(args: string[] = [], env: Record<string, string> = {}): Promise<TestRedis> {
-  const port = await freePort();
+/** A real redis-server on a free loopback port, or on this one, with a directory of its own. `env` is added to that of this process. */
+export async function startRedis(args: string[] = [], env: Record<string, string> = {}, onPort?: number): Promise<TestRedis> {
+  const port = onPort ?? (await freePort());
   const dir = mkdtempSync(join(tmpdir(), 'rollcall-test-redis-'));
   const start = async () => {
     const command = ['--bind', '127.0.0.1', '--port', String(port), '--dir', dir, '--save', '', '--loglevel', 'warning', ...args];

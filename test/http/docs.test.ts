@@ -77,3 +77,13 @@ describe('Swagger UI', () => {
     }
   });
 });
+
+describe('the root', () => {
+  test('leads a browser to the page, and tells everybody else where things are', async () => {
+    const { app } = gateway();
+    const browser = await request(app.server).get('/').set('Accept', 'text/html,application/xhtml+xml').expect(302);
+    expect(browser.headers.location).toBe('/docs');
+    const { body } = await request(app.server).get('/').expect(200);
+    expect(body).toEqual({ name: 'rollcall', version: expect.stringMatching(/^\d+\.\d+/) as string, docs: '/docs', openapi: '/openapi.json', api: '/sd/v1' });
+  });
+});

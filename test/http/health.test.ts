@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { version } from '../../src/http/version.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { until } from '../helpers/until.js';
@@ -7,7 +8,7 @@ import { emptyView } from '../helpers/view.js';
 describe('livez', () => {
   test('says that the process is alive, whatever Redis does', async () => {
     const { call } = await buildGateway({ storeReachable: () => false });
-    expect((await call.get('//livez').expect(200)).body).toEqual({ status: 'alive' });
+    expect((await call.get('//livez').expect(200)).body).toEqual({ status: 'alive', name: 'rollcall', version });
   });
 });
 

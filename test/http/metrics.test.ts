@@ -1,5 +1,8 @@
 import request from 'supertest';
 import { expect, test } from 'vitest';
+import { CHANGE_KINDS } from '../../src/contract/index.js';
+import { createMetrics } from '../../src/http/metrics.js';
+import { version } from '../../src/http/version.js';
 import { buildGateway, registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -61,4 +64,26 @@ test('requests are counted by route and status, heartbeats by status, and no id 
   ];
   for (const line of lines) expect(text).toContain(`${line}\n`);
   expect(text).not.toMatch(/an-id-of-mine|unknown-id|some\/path/);
+});
+
+test('names and types are as promtool wants them: only counters end with _total', async () => {
+  const { text } = await gateway().call.get('//metrics').expect(200);
+  const types = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => ({ name: name as string, type }));
+  expect(types.length).toBeGreaterThan(30);
+  expect(types.filter(({ name, type }) => name.endsWith('_total') !== (type === 'counter'))).toEqual([]);
+});
+
+test('every label value that can occur is there at 0 from the start, so that a rate sees the first event too', async () => {
+  const { registry } = createMetrics();
+  const text = await registry.metrics();
+  const values = (name: string) => [...text.matchAll(new RegExp(`^${name}\\{\\w+="(\\w+)"\\} 0$`, 'gm'))].map(([, value]) => value).sort();
+  expect(values('rollcall_shed_total')).toEqual(['heartbeat', 'read', 'write']);
+  expect(values('rollcall_watchers_ended_total')).toEqual(['revoked', 'shutdown', 'slow', 'stuck']);
+  expect(values('rollcall_heartbeats_total')).toEqual(['200', '404', '409', '503']);
+  expect(values('rollcall_sweeps_total')).toEqual(['done', 'failed']);
+  expect(values('rollcall_changes_total')).toEqual([...CHANGE_KINDS, 'unknown'].sort());
+  expect(values('rollcall_view_loads_total')).toEqual(['epoch', 'lag', 'outdated', 'start']);
+  expect(values('rollcall_reconciled_total')).toEqual(['adopted', 'removed']);
+  expect(text).toContain('rollcall_http_request_seconds_count{method="POST",route="/sd/v1/instances",status="503"} 0\n');
+  expect(text).toContain(`rollcall_build_info{version="${version}",node="${process.versions.node}"} 1\n`);
 });

@@ -142,4 +142,18 @@ export const gateway: Mutant[] = [
     replace: 'const latest = Math.max(intervalMs, Math.max(1.5 * intervalMs, ttlMs / 2));',
     test: 'test/http/shedding.test.ts',
   },
+  {
+    name: 'refusals-without-address',
+    guard: 'a refused read says from which address, when that is the question',
+    find: 'if (read && status < 500 && !BY_WHOM.has(status)) return',
+    replace: 'if (read && status < 500) return',
+    test: 'test/http/refusal-log.test.ts',
+  },
+  {
+    name: 'labels-from-the-first-event',
+    guard: 'every label value is there at 0 from the start',
+    find: 'for (const value of values) counter.labels(value).inc(0);',
+    replace: 'for (const value of values.slice(1)) counter.labels(value).inc(0);',
+    test: 'test/http/metrics.test.ts',
+  },
 ];

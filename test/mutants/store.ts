@@ -330,4 +330,32 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
     replace: '',
     test: 'test/redis/reconcile.test.ts',
   },
+  {
+    name: 'another-database',
+    guard: 'a connection whose SELECT was refused is never ready, nor is a copy of it',
+    find: 'return inItsDatabase(new Redis({ ...options, ...node, db: target.db }));',
+    replace: 'return new Redis({ ...options, ...node, db: target.db });',
+    test: 'test/redis/database.test.ts',
+  },
+  {
+    name: 'copies-in-another-database',
+    guard: 'what BullMQ copies of a connection is guarded like the connection',
+    find: 'redis.duplicate = (override) => inItsDatabase(duplicate(override));',
+    replace: 'redis.duplicate = (override) => duplicate(override);',
+    test: 'test/redis/database.test.ts',
+  },
+  {
+    name: 'standing-floods',
+    guard: 'a store that comes and goes does not flood the log',
+    find: 'this.#told = this.now() - (this.#toldAt.get(state) ?? -Infinity) >= LINE_EVERY_MS;',
+    replace: 'this.#told = LINE_EVERY_MS > 0 && this.#toldAt.size >= 0;',
+    test: 'test/redis/standing.test.ts',
+  },
+  {
+    name: 'gives-up-on-redis',
+    guard: 'an external Redis that is late is waited for',
+    find: 'const patience: Patience = embedded ? {} : { withinMs: Infinity,',
+    replace: 'const patience: Patience = embedded ? {} : { withinMs: 100,',
+    test: 'test/boot.test.ts',
+  },
 ];

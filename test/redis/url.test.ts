@@ -21,7 +21,10 @@ const BAD: [url: string, why: RegExp][] = [
   ['localhost:6379', /must look like/],
   ['http://h', /must look like/],
   ['redis://', /must look like/],
-  ['redis://u:p4ss@w0rd@h', /must look like/],
+  ['redis://u:p4ss@w0rd@h', /percent-encode/],
+  ['redis://:p@ss/word@h', /percent-encode/],
+  ['redis://:pass#word@h:1/0', /percent-encode/],
+  ['redis://:pa?ss@h', /percent-encode/],
   ['redis://h?x=1', /must look like/],
   ['redis://h:99999', /bad host or port: 'h:99999'/],
   ['redis://h:0', /bad host or port/],
@@ -34,7 +37,7 @@ const BAD: [url: string, why: RegExp][] = [
 ];
 test.each(BAD)("'%s' is refused, saying why", (url, why) => expect(() => parseRedisUrl(url)).toThrow(why));
 
-test.each(['redis://u:hunter2@h:x', 'redis://u:hunter2@h/q', 'http://u:hunter2@h', 'redis://u:hunter2@a,b', 'redis://u:hunter2%zz@h'])(
+test.each(['redis://u:hunter2@h:x', 'redis://u:hunter2@h/q', 'http://u:hunter2@h', 'redis://u:hunter2@a,b', 'redis://u:hunter2%zz@h', 'redis://:x@hunter2/y@h', 'redis://:hunter2/word@h'])(
   'a refusal of %s does not repeat the password',
   (url) => {
     let message = '';

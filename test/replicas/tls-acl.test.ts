@@ -73,7 +73,7 @@ async function expectEverythingWorks(place: Place, url: string, prefix: string) 
   await told('removed', 'a');
   expect((await eventsIn(raw, keys.events)).map(({ kind }) => kind)).toEqual(expect.arrayContaining(['registered', 'updated', 'expired', 'removed']));
   expect(await raw.acl('LOG'), 'what Redis refused').toEqual([]);
-  expect(replica.log.filter((line) => /"level":[4-6]0/.test(line))).toEqual([]);
+  expect(replica.log.filter((line) => /"level":"(warn|error|fatal)"/.test(line))).toEqual([]);
 }
 
 test('over TLS, with an authority of its own and a user with just the documented rights, everything works', { timeout: 30_000 }, async () => {
