@@ -10,6 +10,8 @@ command -v haproxy >/dev/null || missing+=(haproxy)
 command -v curl >/dev/null || missing+=(curl)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v prlimit >/dev/null || missing+=(util-linux)
+command -v systemd-notify >/dev/null || missing+=(systemd) # only its tools: nothing of it is started
+[ -x /usr/bin/python3 ] || missing+=(python3)               # puts a unit's filters on a process (libseccomp comes with apt)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

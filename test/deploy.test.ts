@@ -1,5 +1,6 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, inject, onTestFinished, test } from 'vitest';
@@ -7,6 +8,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { freshPrefix, registration, TOKEN } from './helpers/gateway.js';
 import { assembleImage, readDockerfile } from './helpers/image.js';
 import { ROOT, startReplica } from './helpers/replicas.js';
+import { until } from './helpers/until.js';
 
 const run = promisify(execFile);
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -120,6 +122,51 @@ test('the systemd unit starts what the image starts, and gives it time to drain'
   expect(setting('Environment')).toBe(image?.value('ENV'));
   expect(Number(setting('TimeoutStopSec'))).toBeGreaterThan(DRAIN_SECONDS);
   expect(unit).not.toMatch(/^(MemoryDenyWriteExecute|Environment=.*TOKEN)/m); // the first stops V8, the second shows a secret
+});
+
+const unit = read('deploy/rollcall.service');
+const unitSetting = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
+const SETS = JSON.parse(read('test/helpers/syscalls.json')) as Record<string, string>;
+const PYTHON = '/usr/bin/python3'; // Debian's: what else is first on the PATH may not have ctypes
+
+/** The command under the unit's own filters, as systemd would put them on it. */
+function underFilters(calls: string, families: string, ...args: string[]) {
+  const names = calls.split(' ').map((set) => SETS[set] ?? set).join(' ');
+  return spawnSync(PYTHON, [join(ROOT, 'test/helpers/restricted.py'), names, families, process.execPath, ...args], { encoding: 'utf8' });
+}
+
+test('the filters of the systemd unit let Node.js run, and each of their exceptions is needed', () => {
+  const [calls, families] = [unitSetting('SystemCallFilter'), unitSetting('RestrictAddressFamilies')];
+  const look = ['-e', 'console.log(Object.keys(os.networkInterfaces()).length > 0)'];
+  expect(underFilters(calls, families, ...look)).toMatchObject({ status: 0, stdout: 'true\n' });
+  expect(underFilters(calls.replace(' @pkey', ''), families, ...look).signal).toBe('SIGSYS');
+  expect(underFilters(calls, families.replace(' AF_NETLINK', ''), ...look)).toMatchObject({ status: 1, stderr: expect.stringContaining('uv_interface_addresses') as string });
+});
+
+const RECEIVER = "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint('bound',flush=True)\nwhile True: print(s.recv(4096).decode(),flush=True)";
+
+test('under the filters of the systemd unit the gateway starts, and tells systemd when it is ready and when it stops', { timeout: 60_000 }, async () => {
+  expect([unitSetting('Type'), unitSetting('NotifyAccess')]).toEqual(['notify', 'all']);
+  const dir = mkdtempSync(join(tmpdir(), 'rollcall-test-unit-'));
+  const socket = join(dir, 'notify');
+  const receiver = spawn(PYTHON, ['-c', RECEIVER, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => {
+    receiver.kill('SIGKILL');
+    rmSync(dir, { recursive: true });
+  });
+  let told = '';
+  receiver.stdout.on('data', (chunk: Buffer) => (told += chunk.toString()));
+  await until(() => told.includes('bound'), 20_000);
+  const calls = unitSetting('SystemCallFilter').split(' ').map((set) => SETS[set] ?? set).join(' ');
+  const wrapper = [PYTHON, join(ROOT, 'test/helpers/restricted.py'), calls, unitSetting('RestrictAddressFamilies')];
+  const replica = await startReplica({ wrapper, withinMs: 30_000, env: { REDIS_URL: inject('redisUrl'), REDIS_PREFIX: freshPrefix(), API_TOKENS: TOKEN, NOTIFY_SOCKET: socket } });
+  onTestFinished(replica.kill);
+  await until(() => told.includes('READY=1'), 20_000);
+  expect(told).not.toContain('STOPPING=1');
+  replica.signal('SIGTERM');
+  await until(() => told.includes('STOPPING=1'), 20_000);
+  expect((await replica.exit()).code).toBe(0);
+  expect(replica.log.filter((line) => line.includes('systemd was not told'))).toEqual([]);
 });
 
 test('the Prometheus sample scrapes /metrics of each replica with a token from a file', () => {

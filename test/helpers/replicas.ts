@@ -19,6 +19,8 @@ export interface Replica {
 }
 
 export interface ReplicaSetup {
+  /** What starts it, with arguments. */
+  wrapper?: string[];
   env: Record<string, string>;
   port?: number;
   /** Where `dist/server.js` stands; the checkout by default. */
@@ -28,10 +30,11 @@ export interface ReplicaSetup {
 }
 
 /** A process of its own, as the container starts it, with nothing of this environment but PATH. Ready when it is returned. */
-export async function startReplica({ env, port, folder = ROOT, withinMs = 15_000 }: ReplicaSetup): Promise<Replica> {
+export async function startReplica({ env, port, folder = ROOT, withinMs = 15_000, wrapper = [] }: ReplicaSetup): Promise<Replica> {
   const chosen = port ?? (await freePort());
   const url = `http://127.0.0.1:${chosen}`;
-  const child = spawn(process.execPath, ['dist/server.js'], {
+  const [command = process.execPath, ...args] = [...wrapper, process.execPath, 'dist/server.js'];
+  const child = spawn(command, args, {
     cwd: folder,
     env: { PATH: process.env.PATH, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(chosen), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -107,3 +107,13 @@ test('without any ready replica the balancer answers with a problem like the gat
   await until(async () => (await balancer.up('strict')).length === 3);
   await through().get('/instances').expect(200);
 });
+
+test('a replica that hangs costs a heartbeat ten seconds, not as long as a stream may be silent', { timeout: 60_000 }, async () => {
+  await through().post('/instances').send(registration({ instanceId: 'beats-on', ttlSeconds: 600 })).expect(201);
+  const { replica } = fleet.members[2]!;
+  replica.signal('SIGSTOP');
+  const beat = () => fetch(`${balancer.url}/sd/v1/instances/beats-on/heartbeat`, { method: 'POST', headers: { 'x-api-token': TOKEN }, signal: AbortSignal.timeout(30_000) });
+  const statuses = await Promise.all(Array.from({ length: 12 }, () => beat().then(({ status }) => status)));
+  replica.signal('SIGCONT');
+  expect([...new Set(statuses)].sort()).toEqual([200, 504]);
+});
