@@ -14,7 +14,6 @@ import { instanceRoutes } from './http/instances.js';
 import { countHeartbeats, countRequest, installMetrics, type Metrics } from './http/metrics.js';
 import { installNotFound } from './http/not-found.js';
 import { createForwardedWarning } from './http/observed.js';
-import { installNewline } from './http/newline.js';
 import { installOpenapi } from './http/openapi.js';
 import { operationRoutes } from './http/operations.js';
 import { createRequestIds, installRequestLog } from './http/request-log.js';
@@ -96,7 +95,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     done();
   });
   installHttpRules(app);
-  installNewline(app);
   if (options.corsOrigins?.length) await app.register(cors, corsOptions(options.corsOrigins));
   installNotFound(app);
   installShedding(app, pressure);

@@ -63,7 +63,7 @@ export interface History {
 }
 
 /**
- * The register of what is alive. One interface, several implementations, one conformance suite.
+ * The register of what is alive. One interface: over Redis, and limited to what a token may see.
  *
  * A lease is renewed by `register` and `heartbeat` only, and its end is decided by the store's clock alone. Between the
  * end of a lease and its one departure event a heartbeat still renews it; after the event the id is unknown. Every verb
