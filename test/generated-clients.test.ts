@@ -38,7 +38,7 @@ beforeAll(async () => {
     throw new Error(error.stdout);
   });
   return () => rmSync(folder, { recursive: true, force: true });
-}, 120_000);
+}, 240_000);
 
 async function used(name: string): Promise<unknown> {
   const { app } = await buildGateway();
