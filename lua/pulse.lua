@@ -2,7 +2,9 @@
 -- A replica's sign of life, with every read of its view: founds the epoch, notices an outage and a mass lapse, tells the time.
 -- ARGV[3] 'sweep' when a sweep begins here, else ''
 -- Reply { now in ms, start of the last grace in ms, epoch, when it was founded in ms, id of the last event or '', begin of the
---   last sweep in ms, up to which ms all lapses have been judged, end of the last outage that only short leases need a grace for }
+--   last sweep in ms, up to which ms all lapses have been judged, end of the last outage that only short leases need a grace for,
+--   until when others may be giving back what was lost (0: nobody), '1' when the epoch began with nothing and nobody has given
+--   anything back, else '' }
 -- Events held
 -- @include keys
 -- @include clock
@@ -21,5 +23,7 @@ if ARGV[3] == 'sweep' then
 else
   redis.call('SET', SWEPT, int(now), 'NX') -- the silence of an emptied Redis begins now
 end
-local grace, at, swept = redis.call('GET', GRACE) or '0', redis.call('HGET', EPOCH, 'at') or '0', redis.call('GET', SWEPT)
-return { int(now), grace, id, at, head, swept, int(judged), redis.call('HGET', EPOCH, 'lull') or '0' }
+local grace, swept = redis.call('GET', GRACE) or '0', redis.call('GET', SWEPT)
+local at, lull, from, speaking, whole = unpack(redis.call('HMGET', EPOCH, 'at', 'lull', 'from', 'speaking', 'whole'))
+local unknown = from == '' and not whole -- nobody knows what was in it before
+return { int(now), grace, id, at or '0', head, swept, int(judged), lull or '0', speaking or '0', unknown and '1' or '' }

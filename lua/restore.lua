@@ -2,7 +2,7 @@
 -- Writes a replica's word on instances that Redis has lost: their records, with a fresh lease. The log is the tombstone: who was
 -- removed or has expired is named in it, so nothing is written for an id that an entry after the caller's position names.
 -- ARGV[3..4] the caller's epoch, and the last entry that it has read ('' for none)
--- ARGV[5..] per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
+-- ARGV[5..] nothing when the caller has nothing left to give back, else per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
 --   mode  'missing': only where the record is; 'over': whatever is there, because the change was lost; 'remove': the removal was
 -- Reply { 'epoch' | 'position' | 'behind' } when the caller must read on first, else { 'done', 1 or 0 per word }
 -- Events restored (fromType, fromGroup), or removed for a removal that was lost; `of` names the entry that the word is from. Of two words on one id
@@ -42,6 +42,13 @@ repeat
   if #page > 0 then from = '(' .. page[#page][1] end
 until #page < PAGE
 
+if #ARGV < 5 then -- what the caller knew of the registry is here again
+  redis.call('HDEL', EPOCH, 'speaking')
+  redis.call('HSET', EPOCH, 'whole', '1')
+elseif redis.call('HEXISTS', EPOCH, 'speaking') == 1 then
+  redis.call('HSET', EPOCH, 'speaking', int(now + 10000))
+end
+
 local function clear(id, record)
   redis.call('ZREM', LEASES, home_of(record) .. ':' .. id)
   forget(id, home_of(record), record)
@@ -51,9 +58,9 @@ local function speak(id, of, ttl, mode, flat)
   if named[id] and not before(named[id], order_of(of)) then return 0 end
   local record, known = read_record(id)
   if mode == 'missing' and known then return 0 end
-  if known then clear(id, record) end
   if mode == 'remove' then
     append('removed', 'replay', { 'of', of }, known and flatten(record) or flat)
+    if known then clear(id, record) end
     return 1
   end
   local given = {}
@@ -63,6 +70,7 @@ local function speak(id, of, ttl, mode, flat)
   local about = { 'of', of }
   if known and home_of(record) ~= home_of(given) then about = { 'of', of, 'fromType', record.type, 'fromGroup', record.group } end
   flat[#flat + 1] = append('restored', 'recovery', about, flat)
+  if known then clear(id, record) end
   join_group(home_of(given), id)
   write_instance(id, flat, ttl)
   redis.call('ZADD', LEASES, int(now + ttl), home_of(given) .. ':' .. id)

@@ -135,7 +135,7 @@ function createRegistryStore({ config, log, closers, metrics, redis, embedded }:
 /** The registry in memory, and what will feed it once Redis is there. */
 function createView({ config, log, closers, metrics, redis, standing, embedded }: Parts, store: Store) {
   const hub = new WatchHub(sseFrames, { ended: (reason) => metrics.watchersEnded.labels(reason).inc() });
-  const view = new View({ hub, maxStaleMs: config.maxStaleSeconds * 1000 });
+  const view = new View({ hub, maxStaleMs: config.maxStaleSeconds * 1000, comeBackMs: config.lease.defaultSeconds * 1000 });
   const [connection, news] = [createConnection('reader', redis, log), createConnection('news', redis, log)];
   const observer = readerObserver(metrics, standing, log, () => notifySystemd('READY=1', config, log));
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };

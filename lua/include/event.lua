@@ -1,7 +1,8 @@
 -- The epoch names one unbroken life of the data. Whoever meets Redis first after it was emptied founds a new one, and so does
 -- a replica that finds changes missing (claim.lua).
 -- Its Hash also holds the id of the last event, for reading the stream's last entry would read a whole record, and how large
--- entries are on average, for the cap of the stream.
+-- entries are on average, for the cap of the stream. And `from`, the last entry before the epoch ('' for none): what stands behind
+-- that is of this epoch, whatever clock its ids are from.
 local epochId, head, meanBytes
 
 local function last_entry()
@@ -11,7 +12,8 @@ end
 
 local function found_epoch()
   epochId, head = int(now) .. 'x' .. SEED, last_entry()
-  redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', head)
+  redis.call('HDEL', EPOCH, 'freshest', 'speaking', 'whole')
+  redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', head, 'from', head)
 end
 
 local function epoch()

@@ -7,7 +7,7 @@ import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
 import { conditionalHeaders } from './parameters.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
-import { sayStale } from './stale.js';
+import { sayUncertain } from './stale.js';
 import { answerTogether } from './together.js';
 
 export interface DiscoverRouteOptions {
@@ -47,9 +47,9 @@ export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> 
     const known = headers['if-none-match'] === undefined || query.healthCheck ? undefined : knownTo(headers['if-none-match']);
     const poll = pollOf(request, reply, known);
     await answerTogether();
-    const { answer, revision, staleMs } = await request.registry.discover(discoveryOf(query), freshnessOf(query), poll);
+    const { answer, revision, ...certainty } = await request.registry.discover(discoveryOf(query), freshnessOf(query), poll);
     reply.header('x-revision', revision).header('cache-control', 'private, no-cache');
-    sayStale(reply, staleMs);
+    sayUncertain(reply, certainty);
     if (query.healthCheck) {
       const found = answer.read();
       const { passing, unchecked } = await prober(found.instances);

@@ -12,8 +12,8 @@ import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
 import { observedIp } from './observed.js';
 import type { Pressure } from './pressure.js';
-import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, staleHeader, staleProblem } from './schemas.js';
-import { sayStale } from './stale.js';
+import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundProblem, ref, revisionHeader, uncertainHeaders, staleProblem } from './schemas.js';
+import { sayUncertain } from './stale.js';
 
 export interface InstanceRouteOptions {
   view: View;
@@ -49,7 +49,7 @@ const getRoute = {
     tags: ['instances'],
     params: InstanceParams,
     querystring: FreshnessQuery,
-    response: { 200: jsonReply(Instance, 'The instance', { ...revisionHeader, ...staleHeader }), ...commonProblems('?consistency', 'must be one of strong'), ...notFoundProblem },
+    response: { 200: jsonReply(Instance, 'The instance', { ...revisionHeader, ...uncertainHeaders }), ...commonProblems('?consistency', 'must be one of strong'), ...notFoundProblem },
   },
 } as const;
 
@@ -95,8 +95,9 @@ export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> 
 
   app.get('/instances/:id', getRoute, async (request, reply) => {
     const found = await request.registry.find(request.params.id, freshnessOf(request.query));
+    sayUncertain(reply, view); // of a 404 too
     if (!found) throw notFound(request.params.id);
-    sayStale(reply.header('x-revision', found.revision), view.staleMs);
+    reply.header('x-revision', found.revision);
     return found.instance;
   });
 

@@ -4,8 +4,8 @@ import { holdJson } from '../registry/hold.js';
 import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
-import { commonProblems, jsonReply, noQuery, staleHeader } from './schemas.js';
-import { sayStale } from './stale.js';
+import { commonProblems, jsonReply, noQuery, uncertainHeaders } from './schemas.js';
+import { sayUncertain } from './stale.js';
 
 export interface OperationRouteOptions {
   view: View;
@@ -18,7 +18,7 @@ const groupsRoute = {
     summary: 'Count instances by type, group and status',
     tags: ['operations'],
     querystring: FreshnessQuery,
-    response: { 200: jsonReply(GroupsReply, 'Groups with live instances', staleHeader), ...commonProblems('?consistency', 'must be one of strong') },
+    response: { 200: jsonReply(GroupsReply, 'Groups with live instances', uncertainHeaders), ...commonProblems('?consistency', 'must be one of strong') },
   },
 } as const;
 
@@ -39,7 +39,7 @@ const evictRoute = {
 export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view }, done) => {
   app.get('/groups', groupsRoute, async (request, reply) => {
     const groups = await request.registry.groups(freshnessOf(request.query));
-    sayStale(reply, view.staleMs);
+    sayUncertain(reply, view);
     return { groups: groups.map(({ hold, ...counts }) => ({ ...counts, ...(hold && { hold: holdJson(hold) }) })) };
   });
 

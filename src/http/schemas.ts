@@ -25,12 +25,16 @@ export const jsonReply = (schema: TSchema, description: string, headers?: Header
 });
 
 export const revisionHeader: Headers = { 'X-Revision': { type: 'string', description: 'Position of the last change' } };
-export const staleHeader: Headers = { 'X-Stale-Seconds': { type: 'integer', description: 'Only on an answer that may be incomplete: how old it is, in whole seconds rounded up, at least 1' } };
+/** Of answers that may be incomplete. */
+export const uncertainHeaders: Headers = {
+  'X-Stale-Seconds': { type: 'integer', description: 'Only on an answer that may be incomplete: how old it is, in whole seconds rounded up, at least 1' },
+  'X-Recovering': { type: 'integer', description: 'Only after Redis was found empty and no replica knew what was in it: for how many seconds servers are still coming back. Keep the list that you have' },
+};
 /** Of answers from memory. */
 export const readHeaders: Headers = {
   ETag: { type: 'string', description: 'Of the content, weak: the same on every replica, and not touched by heartbeats' },
   'X-Revision': { type: 'string', description: 'The last change that the answer takes into account' },
-  ...staleHeader,
+  ...uncertainHeaders,
 };
 export const retryAfter: Headers = { 'Retry-After': { type: 'integer', description: 'Seconds to wait' } };
 

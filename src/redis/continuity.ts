@@ -21,15 +21,20 @@ const CHUNK = 100;
 
 /**
  * The last entry of the log that this replica knows: everything behind it is news, everything up to it is not, even in a log that
- * has gone back. '' when it knows none. Undefined when that cannot be said, because the log was trimmed since.
+ * has gone back. '' when it knows none. Undefined when that cannot be said, because the log was trimmed since. Entries behind the
+ * beginning (`from`) of an epoch that this replica has never read are news, whatever their ids: another clock may have made them.
  */
-export async function lastKnown({ connection, keys }: Source, memory: Ring): Promise<string | undefined> {
-  const known = new Set(memory.since(memory.first).map(({ id }) => id));
+export async function lastKnown({ connection, keys }: Source, memory: Ring, { epoch, from }: { epoch: string; from: string | null }): Promise<string | undefined> {
+  const changes = memory.since(memory.first);
+  const known = new Set(changes.map(({ id }) => id));
+  let unread = from !== null && !changes.some((change) => change.epoch === epoch);
   const oldest = memory.at(memory.first)?.id;
   for (let [end, first]: [string, Entry | undefined] = ['+', undefined]; ; ) {
     const entries = await connection.xrevrange(keys.events, end, '-', 'COUNT', CHUNK);
-    const found = entries.find(([id]) => known.has(id) || (oldest !== undefined && compareIds(id, oldest) < 0));
-    if (found) return found[0];
+    for (const [id] of entries) {
+      if (id === from) unread = false; // from here on it is the log as it was before
+      if (known.has(id) || (!unread && oldest !== undefined && compareIds(id, oldest) < 0)) return id;
+    }
     first = entries.at(-1) ?? first;
     if (!first) return '';
     if (entries.length < CHUNK) return decodeChange(first, '')?.prev === '' ? '' : undefined;

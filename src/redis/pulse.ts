@@ -15,12 +15,16 @@ export interface Pulse {
   sweptAtMs: number;
   /** Up to when it is decided of all lapses whether their groups are held. */
   judgedMs: number;
+  /** Until when those who give back what Redis has lost may still be at it; 0 when nobody is. */
+  speakingUntilMs: number;
+  /** The epoch began with nothing, and nobody has given back what may have been there before. */
+  fromNothing: boolean;
 }
 
 export function decodePulse(reply: unknown): Pulse {
-  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs, lullFromMs] = reply as string[];
+  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs, lullFromMs, speakingUntilMs, fromNothing] = reply as string[];
   const times = { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epochAtMs: Number(epochAtMs), sweptAtMs: Number(sweptAtMs), judgedMs: Number(judgedMs), lullFromMs: Number(lullFromMs) };
-  return { epoch, head, ...times };
+  return { epoch, head, ...times, speakingUntilMs: Number(speakingUntilMs), fromNothing: fromNothing === '1' };
 }
 
 export async function takePulse(connection: Connection, scripts: Scripts): Promise<Pulse> {

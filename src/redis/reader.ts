@@ -6,7 +6,6 @@ import type { Connection } from './connection.js';
 import { idOf } from './keys.js';
 import { findPlaces, forEachLease, loadRegistry, type Source } from './load.js';
 import { BrokenLog, LogTail, type Read } from './log-tail.js';
-import { msOfId } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
 import { LastPulse } from './last-pulse.js';
@@ -21,8 +20,6 @@ const PAUSE_MS = 2;
 const RETRY_MS = 100;
 /** Younger than the 15 s for which beats are kept (lua/include/beats.lua): after a longer gap some may be missing. */
 const BEATS_SURE_MS = 10_000;
-/** While it is being filled, an entry that restores something comes more often than this. */
-const RESTORED_MS = 1000;
 
 /**
  * Feeds the view: the only one that does, so that all replicas see one order. Each read takes the pulse of Redis and both
@@ -47,8 +44,6 @@ export class Reader {
   #memory: Ring | undefined;
   #recoveringSince: number | undefined;
   #graceFromMs = 0;
-  /** An entry of this time restored what Redis had lost: more may follow. */
-  #restoredAtMs = 0;
 
   /** Two connections: one to read with, and one to wait for news on. */
   constructor(
@@ -128,7 +123,6 @@ export class Reader {
       ring.push(change);
       if (this.#memory !== ring) this.#memory?.push(change);
       this.#recovery.read(change);
-      if (change.kind === 'restored') this.#restoredAtMs = msOfId(change.id);
       this.options.observer.applied(change);
     }
     this.#behind = more.events || more.beats;
@@ -151,7 +145,7 @@ export class Reader {
     this.#beatsSureMs = pulse.nowMs;
     if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
     table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
-    const settled = this.options.ownStore || (!this.#last.young && pulse.nowMs - this.#restoredAtMs >= RESTORED_MS);
+    const settled = this.options.ownStore || (!this.#last.young && this.#last.quiet);
     const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
     if (this.#adopted) this.view.refresh(asOf);
     else if (settled) this.#adopt(asOf);
@@ -190,7 +184,7 @@ export class Reader {
       if (!this.#recovery.due) return;
       await this.#recovery.speak();
       this.#behind = true;
-    } else if (this.#recoveringSince !== undefined) {
+    } else if (this.#recoveringSince !== undefined && (await this.#recovery.over())) {
       this.log.info({ seconds: secondsSince(this.#recoveringSince), instances: this.view.size }, 'redis has everything again');
       this.#recoveringSince = undefined;
       this.view.recovered();
@@ -239,6 +233,7 @@ export class Reader {
 
   #answered(pulse: Pulse) {
     this.#last.take(pulse);
+    if (!this.options.ownStore) this.view.blankFor(this.#last.blankForMs);
     this.options.observer.reachable(true);
   }
 }

@@ -38,6 +38,8 @@ interface Claim {
   atMs: number;
   freshestMs: number;
   nowMs: number;
+  /** The last entry of the log before the epoch, '' for none; null: founded by a version that did not note it. */
+  from: string | null;
 }
 
 /**
@@ -81,7 +83,7 @@ export class Recovery {
       this.view.pending.forgetBefore(claim.freshestMs - RECENT_MS); // others have read them, and whether they still stand is theirs to know
       return undefined;
     }
-    const common = await lastKnown(this.source, memory);
+    const common = await lastKnown(this.source, memory, claim);
     if (common === undefined) return undefined;
     const members = [...table.members.values()];
     const [lost, kept] = [members.filter(({ of }) => compareIds(of, common) > 0), members.filter(({ of }) => compareIds(of, common) <= 0)];
@@ -130,6 +132,12 @@ export class Recovery {
     if (outcome === 'done' || outcome === 'behind') this.#failedAt = -Infinity; // the next read says where it goes on
   }
 
+  /** Nothing is left to be given back: starting replicas need not wait any longer. False: the log has to be read on first. */
+  async over(): Promise<boolean> {
+    const outcome = await restore(this.source, this.#known.table.position, []).catch(() => 'done'); // by itself it is over 10 s later
+    return outcome === 'done';
+  }
+
   /** Everything is read anew: what this replica knew is of no use. */
   forget() {
     this.#words.clear();
@@ -163,8 +171,8 @@ export class Recovery {
 }
 
 function decodeClaim(reply: unknown): Claim {
-  const [epoch, atMs, freshestMs, nowMs] = reply as [string, string, string, string];
-  return { epoch, atMs: Number(atMs), freshestMs: Number(freshestMs), nowMs: Number(nowMs) };
+  const [epoch, atMs, freshestMs, nowMs, from] = reply as [string, string, string, string, string | null];
+  return { epoch, atMs: Number(atMs), freshestMs: Number(freshestMs), nowMs: Number(nowMs), from };
 }
 
 /** Departures that the log has lost, of those who did not come back. */

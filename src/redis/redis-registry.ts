@@ -167,7 +167,7 @@ export class RedisRegistry implements Registry {
       await view.polls.wait(query, poll.isKnown, poll.waitMs, poll.signal);
       answer = view.answer(query);
     }
-    return { answer, revision: view.revision, staleMs: view.staleMs };
+    return { answer, revision: view.revision, staleMs: view.staleMs, recoveringMs: view.recoveringMs };
   }
 
   async groups(need: Freshness = {}, scope?: Scope): Promise<GroupCount[]> {

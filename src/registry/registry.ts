@@ -51,6 +51,8 @@ export interface Discovered {
   revision: string;
   /** How old the answer is, in ms, if that is over a second or it is known to lack something. */
   staleMs: number | undefined;
+  /** For how much longer servers are coming back that the store has forgotten; undefined when it has forgotten nobody. */
+  recoveringMs: number | undefined;
 }
 
 export interface History {

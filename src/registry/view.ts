@@ -28,6 +28,8 @@ export interface ViewOptions {
   hub: WatchHub;
   /** How long a stale view still answers. */
   maxStaleMs: number;
+  /** For so long after everything was lost servers are still coming back: the default lease. */
+  comeBackMs?: number;
 }
 
 /** A loaded table, and the latest changes that led to it. */
@@ -49,6 +51,8 @@ export class View {
   onWait: () => void = () => undefined;
   readonly #waits = new Waits();
   readonly #maxStaleMs: number;
+  readonly #comeBackMs: number;
+  #blankUntil = -Infinity;
   #loaded: (Loaded & { answers: Answers }) | undefined;
   /** When the store was asked for what the view has, and answered it all. */
   #freshAt = -Infinity;
@@ -56,8 +60,9 @@ export class View {
   #settledAt = -Infinity;
   #partedAt = -Infinity;
 
-  constructor({ hub, maxStaleMs }: ViewOptions) {
+  constructor({ hub, maxStaleMs, comeBackMs = 30_000 }: ViewOptions) {
     this.hub = hub;
+    this.#comeBackMs = comeBackMs;
     this.#maxStaleMs = maxStaleMs;
     hub.start(() => this.#loaded?.table);
   }
@@ -99,6 +104,12 @@ export class View {
   get staleMs(): number | undefined {
     const ms = this.#ageMs;
     return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;
+  }
+
+  /** For how much longer servers that the store has forgotten are coming back; undefined when it has forgotten nobody. */
+  get recoveringMs(): number | undefined {
+    const ms = this.#blankUntil - performance.now();
+    return ms > 0 ? ms : undefined;
   }
 
   get size(): number {
@@ -193,6 +204,11 @@ export class View {
     if (this.loaded && this.#ageMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
     this.#doubted = false;
     this.#freshAt = asOf;
+  }
+
+  /** The store began with nothing so long ago, and nobody knows what was there before; undefined: somebody does. */
+  blankFor(ms: number | undefined) {
+    this.#blankUntil = ms === undefined ? -Infinity : performance.now() + this.#comeBackMs - ms;
   }
 
   /** The view lacks something, and it is known that it does: answers say so at once, until it is refreshed. */

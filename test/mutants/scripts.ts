@@ -4,7 +4,7 @@ export const scripts: Mutant[] = [
   {
     name: 'claim-keeps-freshest',
     guard: 'what was claimed for one loss does not count for the next',
-    find: `redis.call('HDEL', EPOCH, 'freshest')`,
+    find: `redis.call('HDEL', EPOCH, 'freshest', 'speaking', 'whole')`,
     replace: '',
     test: 'test/recovery/claim-script.test.ts',
   },
@@ -18,9 +18,9 @@ export const scripts: Mutant[] = [
   {
     name: 'claim-without-grace',
     guard: 'a loss gives every lease a grace',
-    find: `redis.call('HDEL', EPOCH, 'freshest')
+    find: `found_epoch() -- compare and set: of several who find it, one does
   redis.call('SET', GRACE, int(now))`,
-    replace: `redis.call('HDEL', EPOCH, 'freshest')`,
+    replace: 'found_epoch()',
     test: 'test/recovery/claim-script.test.ts',
   },
   {

@@ -44,6 +44,13 @@ export const store: Mutant[] = [
     test: 'test/http/freshness.test.ts',
   },
   {
+    name: 'common-ground-by-clock',
+    guard: 'what stands behind the beginning of an unknown epoch is news, whatever its ids',
+    find: 'let unread = from !== null && !changes.some((change) => change.epoch === epoch);',
+    replace: 'let unread = from === epoch && !changes.some((change) => change.epoch === epoch);',
+    test: 'test/recovery/common-ground.test.ts',
+  },
+  {
     name: 'discover-writes',
     guard: 'discover never writes',
     find: 'let answer = view.answer(query);',
@@ -259,6 +266,13 @@ import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './res
     find: 'if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) {',
     replace: 'if (table.watermarkMs < claim.freshestMs - 1e9 * FRESHEST_WITHIN_MS) {',
     test: 'test/recovery/lost-tail.test.ts',
+  },
+  {
+    name: 'starts-while-others-give-back',
+    guard: 'a starting replica waits until those who give back have ended',
+    find: 'return this.#speakingForMs <= 0 || this.#speakingForMs > SPEAKING_MS;',
+    replace: 'return this.#speakingForMs <= SPEAKING_MS || this.#speakingForMs > SPEAKING_MS;',
+    test: 'test/recovery/half-restored.test.ts',
   },
   {
     name: 'starts-ready',
