@@ -80,21 +80,21 @@ test('a port that does not speak the protocol of Redis ends with one line that s
   expect(await refusal(external({ REDIS_URL: `redis://127.0.0.1:${port}` }))).toBe(`127.0.0.1:${port} does not speak Redis' protocol: correct host and port in REDIS_URL`);
 });
 
-test('a Redis that is late is waited for: alive, not ready and why, one line, and then it starts', { timeout: 30_000 }, async () => {
+test('a Redis that is late is waited for: alive, not ready and why, one line, and then it starts', { timeout: 80_000 }, async () => {
   const [port, redisPort] = [await freePort(), await freePort()];
   const started = boot(external({ PORT: String(port), REDIS_URL: `redis://127.0.0.1:${redisPort}/2`, REDIS_PREFIX: 'late:' }));
   const ask = async (path: string) => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { 'x-api-token': 'a-token-of-this-test' } });
     return { status: answer.status, body: (await answer.json()) as Record<string, string> };
   };
-  await until(() => started.stdout().includes('waiting for redis'), 18_000);
+  await until(() => started.stdout().includes('waiting for redis'), 40_000);
   expect(await ask('/livez')).toMatchObject({ status: 200, body: { status: 'alive', name: 'rollcall' } });
   expect(await ask('/readyz')).toMatchObject({ status: 503, body: { code: 'store_unavailable', detail: 'this replica waits for Redis, which does not answer yet (ECONNREFUSED)' } });
   expect(await ask('/sd/v1/instances')).toMatchObject({ status: 503, body: { code: 'store_unavailable' } });
 
   const redis = await startRedis([], {}, redisPort);
   onTestFinished(() => redis.stop());
-  await until(async () => (await ask('/readyz')).status === 200, 15_000);
+  await until(async () => (await ask('/readyz')).status === 200, 30_000);
   const lines = started.stdout().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(lines.filter(({ msg }) => msg === 'waiting for redis: not ready until it answers')).toHaveLength(1);
   expect(lines.find(({ msg }) => msg === 'started')).toMatchObject({ version, database: 2, prefix: 'late:', redis: `127.0.0.1:${redisPort}/2`, engine: 'external' });
@@ -102,15 +102,15 @@ test('a Redis that is late is waited for: alive, not ready and why, one line, an
   expect(await started.exited).toBe(0);
 });
 
-test('one that is stopped while it waits for Redis ends at once', async () => {
+test('one that is stopped while it waits for Redis ends at once', { timeout: 60_000 }, async () => {
   const started = boot(external({ PORT: '0', REDIS_URL: `redis://127.0.0.1:${await freePort()}` }));
-  await until(() => started.stdout().includes('waiting for redis'), 18_000);
+  await until(() => started.stdout().includes('waiting for redis'), 40_000);
   started.signal('SIGTERM');
   expect(await started.exited).toBe(0);
   expect(started.stdout()).toContain('stopped');
 });
 
-test('--help names every variable, --version the version, and anything else is refused', async () => {
+test('--help names every variable, --version the version, and anything else is refused', { timeout: 60_000 }, async () => {
   const run = async (...args: string[]) => {
     const process = boot({}, freshDir(), args);
     return { code: await process.exited, stdout: process.stdout(), stderr: process.stderr() };
@@ -132,9 +132,9 @@ test.each(['dist/server.js', 'scripts/start.mjs'])('%s on a Node.js that is too 
   expect(stderr).toMatch(/^Rollcall needs Node.js 20.19 or newer, and this is v[\d.]+: .*\n$/);
 });
 
-test('a variable that looks like a slip of the pen is named', async () => {
+test('a variable that looks like a slip of the pen is named', { timeout: 60_000 }, async () => {
   const started = boot({ PORT: '0', REDIS_URI: 'redis://somewhere', API_TOKEN: 'x', HOME: '/tmp', REDIS_PORT: '6379' });
-  await until(() => ADDRESS.exec(started.stdout()), 18_000);
+  await until(() => ADDRESS.exec(started.stdout()), 40_000);
   const lines = started.stdout().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   const found = lines.filter(({ msg }) => String(msg).startsWith('a variable that is none of ours'));
   expect(found.map(({ variable, meant }) => `${String(variable)} ${String(meant)}`).sort()).toEqual(['API_TOKEN API_TOKENS', 'REDIS_URI REDIS_URL']);
