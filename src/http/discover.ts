@@ -1,11 +1,13 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DiscoverQuery, DiscoverReply } from '../contract/index.js';
-import type { Poll } from '../registry/queries.js';
+import { isWholeGroup } from '../registry/polls.js';
+import type { Discovery, Poll } from '../registry/queries.js';
 import type { Prober } from '../registry/prober.js';
 import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
 import { conditionalHeaders } from './parameters.js';
+import { Quota, type Lasting } from './quota.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
 import { sayUncertain } from './stale.js';
 import { answerTogether } from './together.js';
@@ -42,12 +44,15 @@ Answered from this replica's memory, as a rule a few milliseconds old. Send the 
 
 /** `GET /sd/v1/instances`: discover, conditionally, or as a long poll. */
 export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> = (app, { prober }, done) => {
+  const quota = new Quota();
   app.get('/instances', discoverRoute, async (request, reply) => {
     const { query, headers } = request;
     const known = headers['if-none-match'] === undefined || query.healthCheck ? undefined : knownTo(headers['if-none-match']);
     const poll = pollOf(request, reply, known);
     await answerTogether();
-    const { answer, revision, ...certainty } = await request.registry.discover(discoveryOf(query), freshnessOf(query), poll);
+    const asked = discoveryOf(query);
+    const leave = quota.enter(kindsOf(asked, poll !== undefined), request.token?.name ?? '');
+    const { answer, revision, ...certainty } = await request.registry.discover(asked, freshnessOf(query), poll).finally(leave);
     reply.header('x-revision', revision).header('cache-control', 'private, no-cache');
     sayUncertain(reply, certainty);
     if (query.healthCheck) {
@@ -61,6 +66,12 @@ export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> 
   });
   done();
 };
+
+/** What a question counts as while it is under way. The answer for a whole group is at hand; any other is looked for. */
+function kindsOf(query: Discovery, polls: boolean): Lasting[] {
+  if (isWholeGroup(query)) return polls ? ['poll'] : [];
+  return polls ? ['poll', 'searchingPoll'] : ['search'];
+}
 
 /** The wait that a caller asks for. Without a content that it knows there is nothing to wait for. */
 function pollOf(request: FastifyRequest, reply: FastifyReply, known: Poll['isKnown'] | undefined): Poll | undefined {

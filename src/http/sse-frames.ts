@@ -7,7 +7,7 @@ import type { Frames } from '../registry/watch-frames.js';
 const RETRY_MS = 1000;
 const RETRY_SPREAD_MS = 2000;
 
-const retry = () => Buffer.from(`retry: ${RETRY_MS + Math.round(Math.random() * RETRY_SPREAD_MS)}\n\n`);
+const retry = (end: string) => () => Buffer.from(`retry: ${RETRY_MS + Math.round(Math.random() * RETRY_SPREAD_MS)}\n${end}`);
 const frame = (event: string, data: string, id?: string) => Buffer.from(`${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`);
 
 /**
@@ -15,8 +15,8 @@ const frame = (event: string, data: string, id?: string) => Buffer.from(`${id ==
  * one line. `id` is a position to resume from: only frames that complete one carry it.
  */
 export const sseFrames: Frames = {
-  opening: retry,
-  farewell: retry,
+  opening: retry(''), // a line of the first frame: some readers take a block of its own for an event without data
+  farewell: retry('\n'),
   keepAlive: Buffer.from(': keep-alive\n\n'),
 
   snapshot: (members, revision, last) => {

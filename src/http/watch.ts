@@ -3,6 +3,7 @@ import { WatchEvent, WatchQuery } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { EventStream } from './event-stream.js';
 import { resumeHeaders } from './parameters.js';
+import { Quota } from './quota.js';
 import { commonProblems, ref } from './schemas.js';
 
 const EXAMPLE = 'id: 1763683200123x2864434397.1763683261450-1823091821\nevent: bookmark\ndata: {"revision":"1763683200123x2864434397.1763683261450-1823091821"}\n\n';
@@ -34,7 +35,9 @@ also \`performance\`, at most once a second per instance. Ignore events that you
 
 /** `/sd/v1/watch`: the log of changes as it is written. */
 export const watchRoutes: FastifyPluginCallbackTypebox = (app, _options, done) => {
+  const quota = new Quota();
   app.get('/watch', watchRoute, async (request, reply) => {
+    reply.raw.once('close', quota.enter(['watch'], request.token?.name ?? ''));
     request.lasting = true;
     const from = request.headers['last-event-id'];
     const stream = new EventStream(reply, () => app.mayStill(request));

@@ -162,10 +162,10 @@ export class RedisRegistry implements Registry {
   async discover(query: Discovery, need: Freshness = {}, poll?: Poll): Promise<Discovered> {
     const { view } = this;
     await this.#catchUp(need);
-    let answer = view.answer(query);
+    let answer = await view.ask(query);
     if (poll?.isKnown(answer.etag)) {
       await view.polls.wait(query, poll.isKnown, poll.waitMs, poll.signal);
-      answer = view.answer(query);
+      answer = await view.ask(query);
     }
     return { answer, revision: view.revision, staleMs: view.staleMs, recoveringMs: view.recoveringMs };
   }

@@ -34,8 +34,6 @@ export interface Change {
   record: LogRecord;
   /** It says nothing that watchers do not know: what was lost and is restored has not changed. */
   known?: boolean;
-  /** What watchers are sent, made when the first of them is. */
-  frame?: Buffer | undefined;
 }
 
 /** An instance that has left, and how. */
@@ -47,9 +45,9 @@ export interface Departure {
 
 /** The change as it may be told to whom this scope limits: where an instance came from is not everybody's to know. */
 export const withinScope = (change: Change, scope: Scope | undefined): Change =>
-  change.from && !inScope(scope, change.from) ? { ...change, from: undefined, frame: undefined } : change;
+  change.from && !inScope(scope, change.from) ? { ...change, from: undefined } : change;
 
-export const isDeparture = ({ kind }: Change): boolean => kind === 'removed' || kind === 'expired';
+export const isDeparture = ({ kind }: Pick<Change, 'kind'>): boolean => kind === 'removed' || kind === 'expired';
 
 /** How an instance left, as JSON. */
 export function departureJson({ kind, atMs, change: { cause, by, deadline } }: Departure): string {

@@ -42,7 +42,7 @@ interface Run {
 
 const RUN_LENGTH = 128;
 /** Heartbeats show in a body within this time: the contract says two seconds, and they reach the view within one. */
-const REFRESH_MS = 1000;
+export const REFRESH_MS = 1000;
 const COMMA = Buffer.from(',');
 
 const idOf = ({ record }: Member) => record.instanceId;
@@ -65,6 +65,7 @@ export class Group implements Home {
   readonly #statuses = new Map<Status, number>();
   #cordoned = 0;
   #size = 0;
+  #weight = 0;
 
   constructor(
     readonly type: string,
@@ -73,6 +74,11 @@ export class Group implements Home {
 
   get size() {
     return this.#size;
+  }
+
+  /** Bytes of the visible records, without what heartbeats change. */
+  get weight() {
+    return this.#weight;
   }
 
   get empty() {
@@ -147,8 +153,9 @@ export class Group implements Home {
     return run;
   }
 
-  #count({ status, cordoned }: LogRecord, by: 1 | -1) {
+  #count({ status, cordoned, head }: LogRecord, by: 1 | -1) {
     this.#size += by;
+    this.#weight += by * head.length;
     this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + by);
     if (cordoned) this.#cordoned += by;
   }

@@ -60,9 +60,9 @@ export class Groups {
     return low;
   }
 
-  /** In order, from the one with this number on. */
-  from(number: number): Group[] {
-    return number === 0 ? this.#sorted : this.#sorted.slice(number);
+  /** The one with this number, in order. */
+  at(number: number): Group | undefined {
+    return this.#sorted[number];
   }
 
   [Symbol.iterator]() {

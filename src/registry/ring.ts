@@ -31,7 +31,7 @@ export class Ring {
   /** The changes up to the one with this id, as the beginning of another ring: as changes of the epoch in which the log goes on. */
   upTo(id: string, epoch: string): Ring {
     const ring = new Ring(this.capacity);
-    for (let at = this.first; at <= this.#numberOf(id); at++) ring.push({ ...(this.at(at) as Change), epoch, frame: undefined });
+    for (let at = this.first; at <= this.#numberOf(id); at++) ring.push({ ...(this.at(at) as Change), epoch });
     return ring;
   }
 

@@ -5,6 +5,7 @@ import { Groups } from './groups.js';
 import type { Hold } from './hold.js';
 import { LapseSchedule, NOT_PLANNED } from './lapses.js';
 import { leaseEndMs, SHORT_LEASE_MS } from './lease.js';
+import { News } from './news.js';
 import type { LogRecord } from './record.js';
 import { homeKey, type Home } from './home.js';
 import { compareIds, msOfId, type Position } from './revision.js';
@@ -22,8 +23,7 @@ export class Table {
   readonly members = new Map<string, Member>();
   readonly departed: Departed;
   readonly groups = new Groups();
-  /** Groups whose visible content changed since somebody emptied this. */
-  readonly changedHomes = new Set<string>();
+  readonly news = new News();
   /** Whose `performance` changed since somebody emptied this; nobody collects it unless asked to. */
   readonly performing = new Set<Member>();
   collectPerformance = false;
@@ -140,6 +140,7 @@ export class Table {
     const group = this.groups.open(record);
     const member: Member = { record, group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
+    this.news.touched(record);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
     this.#score(member, scoreMs);
   }
@@ -156,6 +157,7 @@ export class Table {
 
   #addDeparted(change: Change) {
     this.departed.add({ kind: change.kind as 'removed' | 'expired', atMs: msOfId(change.id), change });
+    this.news.touched(change.record);
   }
 
   #drop(member: Member) {
@@ -165,7 +167,7 @@ export class Table {
     if (member.lapsed) group.lapsed.delete(member);
     else {
       group.hide(member);
-      this.#changed(group);
+      this.#changed(group, member.record);
     }
     if (group.empty) this.groups.remove(group);
   }
@@ -197,7 +199,7 @@ export class Table {
     member.lapsed = false;
     mark(member, suspect);
     group.show(member);
-    this.#changed(group);
+    this.#changed(group, member.record);
   }
 
   #hide(member: Member) {
@@ -206,7 +208,7 @@ export class Table {
     mark(member, false);
     member.lapsed = true;
     group.lapsed.add(member);
-    this.#changed(group);
+    this.#changed(group, member.record);
   }
 
   #release(home: Home) {
@@ -234,9 +236,10 @@ export class Table {
     return this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
   }
 
-  #changed(group: Group) {
+  #changed(group: Group, record?: LogRecord) {
     group.version = ++this.version;
-    this.changedHomes.add(homeKey(group));
+    this.news.changed(group);
+    if (record) this.news.touched(record);
   }
 }
 

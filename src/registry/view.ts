@@ -12,6 +12,7 @@ import type { Found } from './registry.js';
 import { compareIds, revisionOf, type Position } from './revision.js';
 import { incarnationOf, instanceJson } from './record.js';
 import type { Ring } from './ring.js';
+import { Slices } from './slices.js';
 import { inScope, type Scope } from './scope.js';
 import type { Table } from './table.js';
 import { Waits } from './waits.js';
@@ -50,6 +51,7 @@ export class View {
   /** Somebody waits for the view to move on: the reader need not wait for its next tick. */
   onWait: () => void = () => undefined;
   readonly #waits = new Waits();
+  readonly #slices = new Slices();
   readonly #maxStaleMs: number;
   readonly #comeBackMs: number;
   #blankUntil = -Infinity;
@@ -121,8 +123,20 @@ export class View {
     return this.#loaded?.table.groups.held ?? 0;
   }
 
+  /** At once, however long that takes. */
   answer(query: Discovery): Answer {
     return this.#serving().answers.answer(query, performance.now());
+  }
+
+  /**
+   * The same, in slices where it takes long: what it says then stands at the moment in which this resolves. Rejects, or throws, with
+   * `store_unavailable` while it cannot answer.
+   */
+  ask(query: Discovery): Answer | Promise<Answer> {
+    const { answers } = this.#serving();
+    const answer = answers.ask(query, performance.now());
+    if (!(answer instanceof Promise)) return answer;
+    return answer.then((walked) => (this.#serving().answers === answers ? walked : this.ask(query))); // or another table was loaded meanwhile
   }
 
   find(id: string): Found | undefined {
@@ -150,12 +164,12 @@ export class View {
   /** The reader has loaded a table: from now on this is the view. */
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
-    this.#loaded = { ...loaded, answers: new Answers(loaded.table) };
+    this.#loaded = { ...loaded, answers: new Answers(loaded.table, this.#slices) };
     this.pending.readAll(loaded.ring.since(loaded.ring.first), loaded.table.position, (id) => loaded.table.members.get(id)?.of);
-    loaded.table.changedHomes.clear();
+    loaded.table.news.clear();
     this.#waits.check();
-    this.polls.changed(undefined, (query) => this.answer(query));
-    if (restarted) this.hub.restart(reason, loaded.table);
+    this.polls.changed(undefined, (query) => this.ask(query));
+    if (restarted) this.hub.restart(reason);
   }
 
   /** Whether the log has become another just now, so that what the store does not know may yet come. */
@@ -170,7 +184,7 @@ export class View {
 
   /** The view and the store agree again: watchers are given a position of the new epoch. */
   recovered() {
-    this.hub.remindAll(this.table);
+    this.hub.remindAll();
   }
 
   /** A write was acknowledged. Until the log has it, this replica alone answers for it. */
@@ -222,9 +236,9 @@ export class View {
     for (const change of changes) this.pending.read(change);
     this.#waits.check();
     this.hub.publish(changes);
-    if (table.changedHomes.size === 0) return;
-    if (this.serving) this.polls.changed(table.changedHomes, (query) => this.answer(query));
-    table.changedHomes.clear();
+    if (table.news.homes.size === 0 && table.news.records.length === 0) return;
+    this.polls.changed(table.news, (query) => this.ask(query));
+    table.news.clear();
   }
 
   /** Ends watchers and long polls: the replica is shutting down. */

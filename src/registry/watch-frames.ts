@@ -3,7 +3,7 @@ import type { Member } from './group.js';
 
 /** How what a watcher is told is written down. The hub decides what and when, these know the wire. */
 export interface Frames {
-  /** The first words of a stream. */
+  /** The first line of a stream, of which the first frame is the rest. */
   opening: () => Buffer;
   snapshot: (members: Member[], revision: string, last: boolean) => Buffer;
   change: (change: Change) => Buffer;

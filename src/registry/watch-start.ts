@@ -5,9 +5,11 @@ import { compareIds, parseRevision, type Position } from './revision.js';
 import type { Topic } from './topic.js';
 import type { View } from './view.js';
 import type { Sink } from './watch-frames.js';
-import { STUCK_MS } from './watcher.js';
+import { STUCK_MS, type Start } from './watcher.js';
 
 const RETRY_MS = 1000;
+/** Looking at a change of the ring takes as long as writing this many bytes. */
+const LOOK_BYTES = 50;
 
 /** What a watcher may need of the store, which the view by itself never asks. */
 export interface LogSource {
@@ -25,14 +27,13 @@ export interface LogSource {
 export async function beginWatch(view: View, log: LogSource, query: WatchQuery, from: string | undefined, sink: Sink): Promise<void> {
   const topic = view.hub.topic(query);
   const begun = { view, log, topic, sink };
-  const { table, revision } = view;
+  void view.revision; // insists that it can answer
   sink.write(topic.frames.opening());
-  if (from === undefined) return join(begun, topic.snapshot(table, revision));
+  if (from === undefined) return join(begun, (joined) => view.hub.snapshot(joined));
   const position = parseRevision(from);
   const reason = position ? await resume(begun, position) : 'not a position of this API';
   if (reason === undefined || sink.closed) return;
-  sink.write(topic.frames.reset(reason));
-  join(begun, topic.snapshot(view.table, view.revision));
+  join(begun, (joined) => view.hub.snapshot(joined, [topic.frames.reset(reason)]));
 }
 
 interface Begun {
@@ -42,11 +43,19 @@ interface Begun {
   sink: Sink;
 }
 
-function join({ view, topic, sink }: Begun, prelude: Iterable<Buffer>) {
-  const watcher = view.hub.join(topic.query, sink);
-  if (!watcher) return sink.end(topic.frames.farewell());
-  sink.onClose(() => view.hub.leave(watcher));
-  watcher.begin(prelude, view.table.position.id);
+function join({ view, topic, sink }: Begun, start: (topic: Topic) => Start | undefined) {
+  const joined = view.hub.join(topic.query, sink);
+  if (!joined) return sink.end(topic.frames.farewell());
+  sink.onClose(() => view.hub.leave(joined.watcher));
+  joined.watcher.begin(() => start(joined.topic));
+}
+
+/** What the ring holds behind this position. Undefined when it has moved past it since, or is another: who comes back finds it in the store. */
+function backlog({ view }: Begun, { epoch, id }: Position, topic: Topic): Start | undefined {
+  if (!view.serving || view.table.position.epoch !== epoch) return undefined;
+  const { table: { position }, ring } = view;
+  const number = id === position.id ? ring.next : ring.after(id);
+  return number === undefined ? undefined : { prelude: topic.backlog(ring, number), cursor: topic.end, told: position.id, cost: LOOK_BYTES * (ring.next - number) };
 }
 
 /** Goes on from a position. Resolves to why that is not possible, or to undefined when it is done. */
@@ -57,9 +66,9 @@ async function resume(begun: Begun, { epoch, id }: Position): Promise<string | u
     const { position } = view.table;
     if (position.epoch !== epoch) return 'the position is of another epoch';
     if (compareIds(at, position.id) > 0) return 'the position has never been';
-    const number = at === position.id ? view.ring.next : view.ring.after(at);
-    if (number !== undefined) {
-      join(begun, topic.backlog(view.ring, number));
+    if (at === position.id || view.ring.after(at) !== undefined) {
+      const position = { epoch, id: at };
+      join(begun, (joined) => backlog(begun, position, joined));
       return undefined;
     }
     const changes = await insist(begun, () => log.changesAfter({ epoch, id: at }));

@@ -51,7 +51,7 @@ test.each([
       if (listed < ids.length) short.add(`${group}: ${listed} of ${ids.length}`);
     }
   };
-  view.table.changedHomes.clear();
+  view.table.news.homes.clear();
   while ((await redisNow(raw)) < end + 400) {
     look();
     await maintenance.sweep();

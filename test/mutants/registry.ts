@@ -63,18 +63,60 @@ export const registry: Mutant[] = [
   {
     name: 'moved-untold',
     guard: 'who watches the old home is told that an instance left it',
-    find: 'if (change.from && !isDeparture(change) && this.includes(change.from)) return this.frames.moved(change, inScope(this.query.scope, change.record));',
-    replace: 'if (change.from && isDeparture(change) && this.includes(change.from)) return this.frames.moved(change, inScope(this.query.scope, change.record));',
+    find: 'return this.includes(record) || (from !== undefined && !isDeparture({ kind }) && this.includes(from));',
+    replace: 'return this.includes(record) || (from !== undefined && isDeparture({ kind }) && this.includes(from));',
     test: 'test/watch/watch.test.ts',
   },
   {
     name: 'poll-sleeps-through-lapse',
     guard: 'a lapse wakes long polls',
     find: `group.lapsed.add(member);
-    this.#changed(group);`,
+    this.#changed(group, member.record);`,
     replace: `group.lapsed.add(member);
     group.version = ++this.version;`,
     test: 'test/http/long-poll.test.ts',
+  },
+  {
+    name: 'poll-looks-for-any-change',
+    guard: 'a poll is looked at only for a change that concerns its query',
+    find: 'for (const poll of this.#walked) if (!each || records.some(poll.isAbout as (record: LogRecord) => boolean)) this.#due.add(poll);',
+    replace: 'for (const poll of this.#walked) if (!each || records.length > 0) this.#due.add(poll);',
+    test: 'test/registry/polls.test.ts',
+  },
+  {
+    name: 'poll-forgets-when-away',
+    guard: 'a poll that could not be looked at is looked at again',
+    find: 'const again = () => void (poll.waiters.size > 0 && this.#due.add(poll));',
+    replace: 'const again = () => undefined;',
+    test: 'test/registry/polls.test.ts',
+  },
+  {
+    name: 'walk-in-one-turn',
+    guard: 'a turn looks at a bounded number of instances, however many queries are asked',
+    find: 'this.#left -= work.step(this.#left);',
+    replace: 'work.step(Infinity);',
+    test: 'test/registry/walk.test.ts',
+  },
+  {
+    name: 'walk-not-looked-again',
+    guard: 'what changes during a walk is in its answer as it stands at the end',
+    find: 'for (const touched of this.walks) touched.add(record.instanceId);',
+    replace: '',
+    test: 'test/registry/walk.test.ts',
+  },
+  {
+    name: 'page-without-bytes',
+    guard: 'a page is bounded in bytes',
+    find: 'if (this.#page.length === this.query.limit || (this.#page.length > 0 && this.#bytes + weight > PAGE_BYTES)) {',
+    replace: 'if (this.#page.length === this.query.limit) {',
+    test: 'test/registry/walk.test.ts',
+  },
+  {
+    name: 'answers-kept-for-ever',
+    guard: 'answers that nobody asks for again are dropped',
+    find: 'for (const [key, { encodedAt }] of this.#kept) if (!isRecent(true, encodedAt, now)) this.#kept.delete(key);',
+    replace: 'void now;',
+    test: 'test/registry/walk.test.ts',
   },
   {
     name: 'rebase-keeps-places',
@@ -93,14 +135,14 @@ export const registry: Mutant[] = [
   {
     name: 'recovery-resets',
     guard: 'watchers are not reset by a recovery',
-    find: 'this.hub.remindAll(this.table);',
-    replace: `this.hub.restart('recovered', this.table);`,
+    find: 'this.hub.remindAll();',
+    replace: `this.hub.restart('recovered');`,
     test: 'test/recovery/watchers.test.ts',
   },
   {
     name: 'recovery-without-bookmark',
     guard: 'watchers get a position of the new epoch',
-    find: 'this.hub.remindAll(this.table);',
+    find: 'this.hub.remindAll();',
     replace: '',
     test: 'test/recovery/watchers.test.ts',
   },
@@ -114,15 +156,15 @@ export const registry: Mutant[] = [
   {
     name: 'restored-is-told',
     guard: 'watchers are told only what they do not know',
-    find: 'if (change.kind === undefined || change.known) return undefined;',
-    replace: 'if (change.kind === undefined) return undefined;',
+    find: 'if (kind === undefined || known) return false;',
+    replace: `if (kind === undefined || (known && record.instanceId === '')) return false;`,
     test: 'test/recovery/watchers.test.ts',
   },
   {
     name: 'resume-without-position',
     guard: 'a watcher goes on from its position',
-    find: 'if (from === undefined) return join(begun, topic.snapshot(table, revision));',
-    replace: `if (from !== '') return join(begun, topic.snapshot(table, revision));`,
+    find: 'if (from === undefined) return join(begun, (joined) => view.hub.snapshot(joined));',
+    replace: `if (from !== '') return join(begun, (joined) => view.hub.snapshot(joined));`,
     test: 'test/watch/resume.test.ts',
   },
   {
@@ -138,10 +180,8 @@ export const registry: Mutant[] = [
   {
     name: 'snapshot-too-early',
     guard: 'nothing in a snapshot is told again after it',
-    find: `this.#prelude = prelude[Symbol.iterator]();
-    this.#cursor = this.feed.end;`,
-    replace: `this.#prelude = prelude[Symbol.iterator]();
-    this.#cursor = Math.max(0, this.feed.end - 1);`,
+    find: 'this.#cursor = start.cursor;',
+    replace: 'this.#cursor = Math.max(0, start.cursor - 1);',
     test: 'test/watch/watch.test.ts',
   },
   {

@@ -53,9 +53,9 @@ export const store: Mutant[] = [
   {
     name: 'discover-writes',
     guard: 'discover never writes',
-    find: 'let answer = view.answer(query);',
+    find: 'let answer = await view.ask(query);',
     replace: `await this.store.connection.zremrangebyscore(this.store.keys.leases, '-inf', Date.now());
-    let answer = view.answer(query);`,
+    let answer = await view.ask(query);`,
     test: 'test/redis/leases.test.ts',
   },
   {

@@ -87,14 +87,14 @@ class Pair {
   #seq = 0;
 
   run(step: Op) {
-    this.table.changedHomes.clear();
+    this.table.news.homes.clear();
     const before = this.picture();
     this.#do(step);
     this.table.advance(this.#nowMs, this.naive.graceMs);
     this.naive.advance(this.#nowMs, this.naive.graceMs);
     const after = this.picture();
     for (const key of new Set([...before.keys(), ...after.keys()])) {
-      if ((before.get(key) ?? '') !== (after.get(key) ?? '')) expect(this.table.changedHomes, `${key} changed`).toContain(key);
+      if ((before.get(key) ?? '') !== (after.get(key) ?? '')) expect(this.table.news.homes, `${key} changed`).toContain(key);
     }
   }
 
@@ -292,12 +292,12 @@ test('heartbeats change no version, no tag and no home, however many come', () =
   put(table, idAt(T0), record());
   const { version } = table;
   const etag = [...table.groups][0]?.tags.etag;
-  table.changedHomes.clear();
+  table.news.homes.clear();
   for (let ms = 0; ms < 100_000; ms += 100) {
     table.renew(['a'], [`{"tps":${ms}}`], T0 + ms);
     table.advance(T0 + ms, 0);
   }
-  expect([table.version, [...table.groups][0]?.tags.etag, table.changedHomes.size]).toEqual([version, etag, 0]);
+  expect([table.version, [...table.groups][0]?.tags.etag, table.news.homes.size]).toEqual([version, etag, 0]);
 });
 
 test('an instance that is updated again and again leaves nothing behind in memory before its lease ends', () => {

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest';
 import { sseFrames } from '../../src/http/sse-frames.js';
 import type { Change } from '../../src/registry/change.js';
 import type { WatchQuery } from '../../src/registry/queries.js';
+import { RecentFrames } from '../../src/registry/recent-frames.js';
 import { Ring } from '../../src/registry/ring.js';
+import { revisionOf } from '../../src/registry/revision.js';
 import { Table } from '../../src/registry/table.js';
 import { Topic } from '../../src/registry/topic.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
@@ -41,7 +43,18 @@ test('who moves out of a topic is removed from it, who moves in or within it is 
 
 test('a change is written down once for all topics', () => {
   const one = registered(1);
-  expect(topicOf().frameOf(one)).toBe(topicOf({ type: 'game' }).frameOf(one));
+  const recent = new RecentFrames(sseFrames);
+  expect(new Topic({}, sseFrames, recent).frameOf(one)).toBe(new Topic({ type: 'game' }, sseFrames, recent).frameOf(one));
+});
+
+test('the frames of changes that were told long ago are not held, nor more than some megabytes', () => {
+  const recent = new RecentFrames(sseFrames);
+  const topic = new Topic({}, sseFrames, recent);
+  for (let i = 0; i < 3000; i++) topic.frameOf(registered(i, { systemInfo: { text: 'x'.repeat(i < 2000 ? 10 : 8000) } }));
+  expect(recent.bytes).toBeLessThanOrEqual(8 * 1024 * 1024);
+  const few = new RecentFrames(sseFrames);
+  for (const one of many(0, 1500)) few.of(one);
+  expect(few.size).toBe(1000);
 });
 
 test('from each number on there is exactly what followed, in order, and its last change', () => {
@@ -97,31 +110,37 @@ const tableOf = (count: number) => {
   for (const one of many(0, count)) table.apply(one);
   return table;
 };
-const snapshotsOf = (topic: Topic, table: Table, revision: string) =>
-  [...topic.snapshot(table, revision)].map((bytes) => JSON.parse(/^data: (.*)$/m.exec(bytes.toString())?.[1] ?? '') as { instances: { instanceId: string }[]; revision: string; more?: boolean });
+const snapshotsOf = (topic: Topic, table: Table) =>
+  [...topic.snapshot(table)].map((bytes) => JSON.parse(/^data: (.*)$/m.exec(bytes.toString())?.[1] ?? '') as { instances: { instanceId: string }[]; revision: string; more?: boolean });
 
-test('a snapshot comes in frames of at most a thousand, of which only the last has a position', () => {
+test('a snapshot comes in frames of bounded size, of which only the last has a position', () => {
   const table = tableOf(2500);
-  const frames = [...topicOf().snapshot(table, '1x1.9-9')];
-  expect(frames.map((bytes) => idsIn(bytes))).toEqual([[], [], ['9-9']]);
-  const parts = snapshotsOf(topicOf(), table, '1x1.9-9');
-  expect(parts.map(({ instances, more }) => [instances.length, more])).toEqual([[1000, true], [1000, true], [500, undefined]]);
+  const frames = [...topicOf().snapshot(table)];
+  const parts = snapshotsOf(topicOf(), table);
+  expect(frames.map((bytes) => idsIn(bytes)).filter((ids) => ids.length > 0)).toEqual([[table.position.id]]);
+  expect(parts.map(({ more }) => more)).toEqual([...Array.from({ length: parts.length - 1 }, () => true), undefined]);
+  for (const bytes of frames) expect(bytes.length).toBeLessThan(400 * 1024);
+  for (const { instances } of parts) expect(instances.length).toBeLessThanOrEqual(1000);
   expect(new Set(parts.flatMap(({ instances }) => instances.map(({ instanceId }) => instanceId))).size).toBe(2500);
-  expect(snapshotsOf(topicOf({ type: 'none' }), table, '1x1.9-9')).toEqual([{ instances: [], revision: '1x1.9-9' }]);
-  expect(snapshotsOf(topicOf(), tableOf(1000), 'x')).toHaveLength(1);
+  expect(snapshotsOf(topicOf({ type: 'none' }), table)).toEqual([{ instances: [], revision: revisionOf(table.position) }]);
+  expect(snapshotsOf(topicOf(), tableOf(100))).toHaveLength(1);
 });
 
 test('who has lapsed and was not told of stands in a snapshot: the departure follows', () => {
   const table = tableOf(3);
   table.advance(T0 + 60_000, 0);
   expect([...table.groups][0]?.size).toBe(0);
-  expect(snapshotsOf(topicOf(), table, 'x')[0]?.instances).toHaveLength(3);
+  expect(snapshotsOf(topicOf(), table)[0]?.instances).toHaveLength(3);
 });
 
-test('many who come at one revision are given the same bytes, at the next one others', () => {
-  const [topic, table] = [topicOf(), tableOf(3)];
-  const [first] = topic.snapshot(table, '1x1.1-1');
-  expect([...topic.snapshot(table, '1x1.1-1')][0]).toBe(first);
-  table.apply(registered(9));
-  expect(snapshotsOf(topic, table, '1x1.2-1')[0]?.instances).toHaveLength(4);
+test('many who come within a second are given the same bytes, made once, and what came since', () => {
+  const [topic, table] = [topicOf(), tableOf(3000)];
+  const first = topic.snapshot(table);
+  table.apply(registered(3000));
+  topic.take([registered(3000)]);
+  const again = topic.snapshot(table);
+  expect(again).toBe(first);
+  expect([...again].every((bytes, i) => bytes === [...first][i])).toBe(true);
+  expect(idsIn(topic.since(again.cursor)?.bytes)).toEqual([idAt(T0 + 3000)]);
+  expect(topic.snapshot(tableOf(3))).not.toBe(first); // another table
 });

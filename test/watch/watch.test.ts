@@ -71,7 +71,7 @@ describe('a watch begins', () => {
     }
   });
 
-  test('with 2,500 instances in three frames, each once and in order, and only the last one has an id', async () => {
+  test('with 2,500 instances in several frames, each once and in order, and only the last one has an id', async () => {
     const { registry, watch } = await watched();
     const ids = Array.from({ length: 2500 }, (_, i) => `game-${String(i).padStart(4, '0')}`);
     await Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId }), { name: 'test' })));
@@ -80,7 +80,8 @@ describe('a watch begins', () => {
       const opened = watch(query);
       await opened.next(({ id }) => id !== undefined);
       const parts = opened.frames.map((frame) => ({ id: frame.id, ...frame.json<{ instances: { instanceId: string }[]; revision: string; more?: boolean }>() }));
-      expect(parts.map(({ instances, more, id, revision }) => [instances.length, more, id === revision])).toEqual([[1000, true, false], [1000, true, false], [500, undefined, true]]);
+      expect(parts.length).toBeGreaterThan(2);
+      expect(parts.map(({ more, id, revision }) => [more, id === revision])).toEqual(parts.map((_, i) => (i + 1 < parts.length ? [true, false] : [undefined, true])));
       expect(new Set(parts.map(({ revision }) => revision)).size).toBe(1);
       expect(parts.flatMap(({ instances }) => instances.map(({ instanceId }) => instanceId))).toEqual(ids);
     }
