@@ -1,7 +1,7 @@
 import { incarnationOf } from '../registry/record.js';
 import type { View } from '../registry/view.js';
 import { inTime } from './deadline.js';
-import { restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
+import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './restore.js';
 import type { Store } from './store.js';
 import { storeUnavailable } from './store-error.js';
 
@@ -22,7 +22,10 @@ export async function giveBack(store: Store, view: View, missed: Missed[]): Prom
   const words = missed.flatMap((one) => wordOn(view, one) ?? []);
   const { position } = view.table;
   try {
-    for (let from = 0; from < words.length; from += WORDS_PER_CALL) await inTime(restore(store, position, words.slice(from, from + WORDS_PER_CALL)));
+    for (let from = 0, call: Word[]; from < words.length; from += call.length) {
+      call = wordsOfOneCall(words.slice(from));
+      await inTime(restore(store, position, call));
+    }
   } catch (error) {
     throw storeUnavailable(error);
   }

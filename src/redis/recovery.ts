@@ -12,7 +12,7 @@ import type { Table } from '../registry/table.js';
 import type { Loaded, View } from '../registry/view.js';
 import { readHolds, type Source } from './load.js';
 import { lastKnown } from './continuity.js';
-import { findMissing, instanceOf, restore, wordOf, wordOnPending, WORDS_PER_CALL, type Word } from './restore.js';
+import { findMissing, instanceOf, restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './restore.js';
 
 /** How long the replicas are given to say how far each had read, before any of them writes. */
 const CLAIM_MS = 500;
@@ -124,8 +124,7 @@ export class Recovery {
 
   /** Gives back some of it; what this makes of the log is to be read before the next time. */
   async speak() {
-    const words: Word[] = [];
-    for (const word of this.#words.values()) if (words.push(word) === WORDS_PER_CALL) break;
+    const words = wordsOfOneCall(this.#words.values());
     this.#failedAt = performance.now();
     const outcome = await restore(this.source, this.#known.table.position, words);
     if (outcome === 'done') for (const { instanceId } of words) this.#words.delete(instanceId);

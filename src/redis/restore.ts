@@ -28,8 +28,21 @@ export function wordOnPending({ instanceId, at, effect }: PendingWrite, before: 
   return last && { instanceId, of: at, mode: 'remove', instance: () => last };
 }
 
-/** Words in one script call: it blocks Redis while it runs. */
-export const WORDS_PER_CALL = 200;
+/** Words in one script call, and letters in them: it blocks Redis while it runs. */
+const WORDS_PER_CALL = 200;
+const LETTERS_PER_CALL = 500_000;
+
+/** As many of the first words as one call takes. */
+export function wordsOfOneCall(words: Iterable<Word>): Word[] {
+  const first: Word[] = [];
+  let letters = 0;
+  for (const word of words) {
+    if (first.push(word) === WORDS_PER_CALL) break;
+    letters += encodeInstance(word.instance()).reduce((sum, text) => sum + text.length, 0);
+    if (letters > LETTERS_PER_CALL) break;
+  }
+  return first;
+}
 
 /**
  * Gives Redis these words, by lua/restore.lua; one that somebody else has had the later say on is passed over. Unless it is

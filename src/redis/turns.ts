@@ -3,8 +3,12 @@ import { inTime } from './deadline.js';
 import { isNoScript, type Scripts, type Verb } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
 
-/** Ids in one script call: it blocks Redis while it runs (250 heartbeats take about 3 ms). */
-const MAX_IDS_PER_CALL = 250;
+/** Work of one script call: it blocks Redis while it runs (250 heartbeats take about 3 ms). */
+const MAX_WORK_PER_CALL = 250;
+/** A change reads its record whole and tells it: with one of 16 KB as much work as so many heartbeats. */
+const CHANGE_WORK = 16;
+/** Of what a call carries, as much as one more id. */
+const BYTES_OF_AN_ID = 2048;
 /**
  * Ids at which a turn is sent without waiting for its end, so that Redis works on them while this process still reads
  * requests. With one transaction for the whole of a long turn the two wait for each other; see bench/README.md.
@@ -65,17 +69,14 @@ export class Turns {
       const { call, waiters } = this.#open?.call.verb === verb ? this.#open : this.#openCall(verb);
       call.args.push(...args);
       waiters.push({ resolve, reject });
-      this.#count(1);
+      const bytes = args.reduce<number>((sum, arg) => sum + (typeof arg === 'string' ? arg.length : 0), 0);
+      this.#count((verb === 'heartbeat' && isChange(args as string[]) ? CHANGE_WORK / 4 : 1) + bytes / BYTES_OF_AN_ID);
     });
   }
 
   /** Adds many heartbeats of one caller, in order. Resolves to one reply each. */
   async beats(all: string[][]): Promise<unknown[]> {
-    const chunks: Promise<unknown[]>[] = [];
-    for (let start = 0; start < all.length; start += MAX_IDS_PER_CALL) {
-      const chunk = all.slice(start, start + MAX_IDS_PER_CALL);
-      chunks.push(this.run('heartbeat', chunk.flat(), chunk.length) as Promise<unknown[]>);
-    }
+    const chunks = callsOf(all).map((chunk) => this.run('heartbeat', chunk.flat(), chunk.length) as Promise<unknown[]>);
     return (await Promise.all(chunks)).flat();
   }
 
@@ -142,6 +143,26 @@ export class Turns {
       return calls.map(() => [refused ?? (error as Error), null]);
     }
   }
+}
+
+const isChange = ([, letters = '']: string[]) => /[scl]/.test(letters);
+
+/** Heartbeats as calls of bounded work. Several changes of one id in one call are one. */
+function callsOf(all: string[][]): string[][][] {
+  const calls: string[][][] = [];
+  let [work, changed] = [Infinity, new Set<string>()];
+  for (const beat of all) {
+    const [id = ''] = beat;
+    const change = isChange(beat) && !changed.has(id);
+    work += change ? CHANGE_WORK : 1;
+    if (work > MAX_WORK_PER_CALL) {
+      calls.push([]);
+      [work, changed] = [change ? CHANGE_WORK : 1, new Set()];
+    }
+    if (change) changed.add(id);
+    calls.at(-1)?.push(beat);
+  }
+  return calls;
 }
 
 /**

@@ -34,17 +34,43 @@ test('changes that undo each other in one call tell nothing', async () => {
 });
 
 test('the log is bounded in bytes: of large records fewer entries are kept, and of small ones as many as before', async () => {
-  const { store, registry, raw, keys } = await openRegistry({ eventsMax: 1000 });
+  const { store, registry, raw, keys } = await openRegistry({ eventsMax: 300 });
   const ids = Array.from({ length: 25 }, (_, i) => `i-${i}`);
   const flip = async (times: number) => {
     for (let n = 0; n < times; n++) await store.turns.beats(ids.map((id) => [id, 'c', `=${n}`]));
   };
   await Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId, ...LARGE }), CALLER)));
-  await flip(40);
-  expect(await raw.xlen(keys.events)).toBeLessThan(250);
+  await flip(12);
+  expect(await raw.xlen(keys.events)).toBeLessThan(170);
   expect(await raw.memory('USAGE', keys.events)).toBeLessThan(5_000_000);
   await Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId, incarnation: 'life-2' }), CALLER)));
-  await flip(160);
-  expect(await raw.xlen(keys.events)).toBeGreaterThan(900);
+  await flip(75);
+  expect(await raw.xlen(keys.events)).toBeGreaterThan(250);
   expect(await raw.memory('USAGE', keys.events)).toBeLessThan(5_000_000);
+});
+
+test('the work of one call is bounded: large records and changes make more calls', async () => {
+  const { store, registry, raw, keys } = await openRegistry();
+  /** The ids of each call that goes out meanwhile. */
+  const sent = async (verb: 'register' | 'heartbeat', run: () => Promise<unknown>) => {
+    const command = store.scripts.command.bind(store.scripts);
+    const sizes: number[] = [];
+    store.scripts.command = (given, args, how) => {
+      if (given === verb) sizes.push(args.filter((arg) => /^i-\d+$/.test(String(arg))).length);
+      return command(given, args, how);
+    };
+    await run();
+    store.scripts.command = command;
+    return { most: Math.max(...sizes), all: sizes.reduce((sum, size) => sum + size, 0) };
+  };
+  const ids = Array.from({ length: 60 }, (_, i) => `i-${i}`);
+  const large = await sent('register', () => Promise.all(ids.map((instanceId) => registry.register(complete({ instanceId, ...LARGE }), CALLER))));
+  expect(large).toEqual({ most: 4, all: 60 });
+  const changed = await sent('heartbeat', () => store.turns.beats(ids.map((id) => [id, 'c', '=x'])));
+  expect(changed).toEqual({ most: 15, all: 60 });
+  const plain = await sent('heartbeat', () => store.turns.beats(ids.map((id) => [id, ''])));
+  expect(plain).toEqual({ most: 60, all: 60 });
+  const one = await sent('heartbeat', () => store.turns.beats(ids.map((_, n) => ['i-1', 'c', `=${n}`])));
+  expect(one).toEqual({ most: 60, all: 60 });
+  expect(await raw.zcard(keys.leases)).toBe(60);
 });
