@@ -12,6 +12,7 @@ import { runSweep } from './jobs/sweep.js';
 import { createTcpProber } from './probes/tcp.js';
 import { createConnection, type ConnectionConfig } from './redis/connection.js';
 import { startEmbedded, type Embedded } from './redis/embedded.js';
+import { LookBack } from './redis/history.js';
 import { jobsPrefix } from './redis/keys.js';
 import { RedisMaintenance } from './redis/maintenance.js';
 import { connectStore, createStore, opened, type Patience } from './redis/open-store.js';
@@ -75,7 +76,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const state: { draining: boolean; waitsFor?: string | undefined } = { draining: false };
   const app = await buildApp({
     ...config,
-    registry: new RedisRegistry(store, view),
+    registry: new RedisRegistry(store, view, createPast(parts, store)),
     view,
     tokens,
     sessionSecret: () => sessions.current,
@@ -166,6 +167,14 @@ function waitingLines(where: string, log: Logger, tell: (reason: string) => void
     toldAt = now;
     log.warn({ redis: where, err }, 'waiting for redis: not ready until it answers');
   };
+}
+
+/** Looking back, on a connection of its own: heartbeats do not wait behind chunks of the log. Without Redis it is refused as they are. */
+function createPast({ log, closers, redis }: Parts, store: Store): LookBack {
+  const connection = createConnection('reader', redis, log);
+  closers.push(() => connection.disconnect());
+  void connection.connect().catch(() => undefined); // it goes on trying
+  return new LookBack({ ...store, connection });
 }
 
 function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, view: View, reader: Reader) {

@@ -77,7 +77,7 @@ export function watchLag() {
   };
 }
 
-/** Refuses what there is no time for, before its token is looked at and its body read. Health, metrics and documents always answer. */
+/** Refuses what there is no time for, before its token is looked at and its body read. Health and metrics always answer. */
 export function installShedding(app: FastifyInstance, pressure: Pressure) {
   app.addHook('onRequest', (request, _reply, done) => {
     const work = workOf(request);
@@ -87,6 +87,7 @@ export function installShedding(app: FastifyInstance, pressure: Pressure) {
 }
 
 function workOf({ method, routeOptions: { config, url } }: FastifyRequest): Work | undefined {
+  if (url === '/openapi.json' || url?.startsWith('/docs')) return 'read'; // megabytes for whoever asks, without a token
   if (!url?.startsWith('/sd/')) return undefined;
   if (config.bucket === 'heartbeat') return 'heartbeat';
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write';

@@ -14,7 +14,7 @@ import { beginWatch } from '../registry/watch-start.js';
 import { beatResult, encodeBeat, isPatch } from './beat.js';
 import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
 import { catchUpWith } from './catch-up.js';
-import { changesAfter, readHistory } from './history.js';
+import { LookBack } from './history.js';
 import { inTime } from './deadline.js';
 import { giveBack } from './give-back.js';
 import { storeUnavailable } from './store-error.js';
@@ -30,6 +30,7 @@ export class RedisRegistry implements Registry {
   constructor(
     private readonly store: Store,
     private readonly view: View,
+    private readonly past = new LookBack(store),
   ) {
     this.#catchUp = catchUpWith(store, view);
   }
@@ -178,16 +179,16 @@ export class RedisRegistry implements Registry {
   watch(query: WatchQuery, from: string | undefined, sink: Sink): Promise<void> {
     const log = {
       catchUp: () => this.#catchUp({ strong: true }),
-      changesAfter: (position: Position) => changesAfter(this.store, position),
+      changesAfter: (position: Position, asked: WatchQuery) => this.past.changesAfter(position, asked),
     };
     return beginWatch(this.view, log, query, from, sink);
   }
 
   async history(query: HistoryQuery): Promise<History> {
     try {
-      return await readHistory(this.store, query);
+      return await this.past.page(query);
     } catch (error) {
-      throw storeUnavailable(error);
+      throw error instanceof RegistryError ? error : storeUnavailable(error);
     }
   }
 

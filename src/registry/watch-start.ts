@@ -15,8 +15,8 @@ const LOOK_BYTES = 50;
 export interface LogSource {
   /** Resolves once the view has everything that was acknowledged before this call. Rejects when the store does not answer. */
   catchUp: () => Promise<void>;
-  /** Changes after this position, a few hundred; undefined when the log does not go on from it any more. */
-  changesAfter: (position: Position) => Promise<Change[] | undefined>;
+  /** What a watcher of this query missed after this position, among a few hundred entries of which `last` is the last; undefined when the log does not go on from it any more. */
+  changesAfter: (position: Position, query: WatchQuery) => Promise<{ changes: Change[]; last: string } | undefined>;
 }
 
 /**
@@ -71,13 +71,13 @@ async function resume(begun: Begun, { epoch, id }: Position): Promise<string | u
       join(begun, (joined) => backlog(begun, position, joined));
       return undefined;
     }
-    const changes = await insist(begun, () => log.changesAfter({ epoch, id: at }));
-    if (!changes?.length) return 'the log no longer goes back to the position';
-    for (const change of changes) {
+    const missed = await insist(begun, () => log.changesAfter({ epoch, id: at }, topic.query));
+    if (!missed) return 'the log no longer goes back to the position';
+    for (const change of missed.changes) {
       const frame = topic.frameOf(change);
       if (frame && !sink.write(frame)) await drained(begun);
     }
-    at = (changes.at(-1) as Change).id;
+    at = missed.last;
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { changesAfter } from '../../src/redis/history.js';
+import { expect, test, vi } from 'vitest';
+import { LookBack } from '../../src/redis/history.js';
 import type { Change } from '../../src/registry/change.js';
 import type { HistoryQuery } from '../../src/registry/queries.js';
 import type { History, Registry } from '../../src/registry/registry.js';
@@ -102,9 +102,9 @@ test.each(['e.0-0', 'e.00-0', 'e.0-00', 'e.1-99999999999999999999', 'e.999999999
 
 test('what follows a position is given only where the log goes on from it', async () => {
   const { store, raw, keys, log, epoch } = await openLog();
-  const after = async (id: string) => (await changesAfter(store, { epoch, id }))?.map((one) => one.id);
+  const after = async (id: string) => (await new LookBack(store).changesAfter({ epoch, id }, {}))?.changes.map((one) => one.id);
   expect(await after('')).toEqual(log);
-  for (const [i, id] of log.entries()) expect(await after(id)).toEqual(log.slice(i + 1));
+  for (const [i, id] of log.entries()) expect(await after(id)).toEqual(i + 1 < log.length ? log.slice(i + 1) : undefined);
   expect(await after('5-5')).toBeUndefined();
   expect(await after(`${(log[3] as string).split('-')[0]}-1`)).toBeUndefined();
   await raw.xtrim(keys.events, 'MAXLEN', 3);
@@ -125,4 +125,26 @@ test('a filter that nothing matches does not read a long log in one request, and
   expect(pages.map(({ changes }) => changes.length)).toEqual([0, 0, 0]);
   expect((await allPages(registry, { limit: 100, instanceId: 'a' }, false, epoch)).flatMap(idsOf)).toHaveLength(2);
   expect(prev).toBe(8);
+});
+
+test('an entry that a filter leaves out is not decoded, and those who come back together share what is read', async () => {
+  const { store, epoch, log } = await openLog();
+  const decode = vi.spyOn(JSON, 'parse');
+  const past = new LookBack(store);
+  await past.page({ limit: 100, instanceId: 'nobody' });
+  expect(decode).not.toHaveBeenCalled();
+  decode.mockRestore();
+  const reads = vi.spyOn(store.connection, 'xrange');
+  const all = await Promise.all(Array.from({ length: 50 }, () => past.changesAfter({ epoch, id: log[0] as string }, { group: 'us-1' })));
+  expect(reads).toHaveBeenCalledTimes(1);
+  expect(all.map((one) => one?.changes.length)).toEqual(all.map(() => 5));
+});
+
+test('few look back at once, a hundred wait, and more are refused as overload', async () => {
+  const { store } = await openLog();
+  const past = new LookBack(store);
+  const all = await Promise.allSettled(Array.from({ length: 150 }, () => past.page({ limit: 1 })));
+  const refused = all.filter((one) => one.status === 'rejected').map(({ reason }) => (reason as { code: string }).code);
+  expect(refused).toEqual(Array.from({ length: 48 }, () => 'overloaded'));
+  await expect(past.page({ limit: 1 })).resolves.toBeDefined();
 });
