@@ -73,6 +73,23 @@ const isPort = (item: unknown) =>
   typeof item.protocol === 'string' && (item.name === undefined || typeof item.name === 'string');
 const isAny = <T>(value: unknown): value is T => isObject(value);
 
+/** Fleets share their labels: with more than these, or longer ones, each record has its own. */
+const LABELS_KEPT = 1000;
+const LABEL_LETTERS = 500;
+const known = new Map<string, Readonly<Record<string, string>>>();
+
+function labelsOf(text: string | undefined): Record<string, string> | undefined {
+  if (text === undefined || text.length > LABEL_LETTERS) return json(text, isLabels);
+  const kept = known.get(text);
+  if (kept) return kept;
+  const labels = json(text, isLabels);
+  if (!labels) return undefined;
+  if (known.size >= LABELS_KEPT) known.clear();
+  const own = Object.freeze(Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
+  known.set(text, own);
+  return own;
+}
+
 /**
  * An instance from its Hash. Unknown fields are ignored, so versions N and N-1 run side by side; a nested field that does
  * not parse is left out, so one spoilt Hash never hides the others.
@@ -95,7 +112,7 @@ export function decodeInstance(fields: Fields): Instance {
     status: STATUSES.find((status) => status === fields.status) ?? 'ready',
     ...(customState !== undefined && { customState }),
     cordoned: fields.cordoned === '1',
-    labels: json(fields.labels, isLabels) ?? {},
+    labels: labelsOf(fields.labels) ?? {},
     ...(systemInfo && { systemInfo }),
     ...(performance && { performance }),
     ...(check && { check }),

@@ -1,19 +1,20 @@
-import type { Change } from '../registry/change.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hold } from '../registry/hold.js';
 import type { Home } from '../registry/home.js';
-import { logRecord } from '../registry/record.js';
-import { msOfId, parseRevision } from '../registry/revision.js';
+import { logRecord, sharing } from '../registry/record.js';
+import { parseRevision } from '../registry/revision.js';
 import { Ring } from '../registry/ring.js';
 import { Table } from '../registry/table.js';
-import type { Loaded } from '../registry/view.js';
+import { flat } from '../registry/text.js';
 import { decodeInstance } from './codec.js';
 import { idOf } from './keys.js';
-import { decodeChange } from './log-entry.js';
+import { LeaseWalk } from './lease-walk.js';
+import { LookBack } from './look-back.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { Store } from './store.js';
 
-/** Records of one round trip: decoding them holds the event loop for a few ms. */
-const CHUNK = 100;
+/** Records decoded in one turn of the event loop: a few ms. */
+const DECODED_AT_ONCE = 100;
 /** Changes kept in memory for watchers who come back; what is older is read from the log. */
 export const RING_SIZE = 10_000;
 
@@ -26,36 +27,91 @@ export interface Places {
   beats: string;
 }
 
-export interface Start extends Loaded {
-  places: Places;
-  pulse: Pulse;
-}
-
 /** What is read from: a store, of which nothing is written. */
 export type Source = Omit<Store, 'turns'>;
 
+/** Work that is done between reads of the log, a step at a time: so the log never runs away meanwhile. */
+export interface Work {
+  /** True when that was the last step. */
+  step: () => Promise<boolean>;
+}
+
 /**
- * Reads the whole registry: first the places in the streams, then every lease with its record, then the log's tail. What
- * changes meanwhile is read from those places on afterwards, and a record that already holds a change does not take it twice.
+ * Reads the whole registry: every lease with its record, then the holds, then what the log told before. Whoever takes the steps
+ * applies the log from `places` on in between. A step is over before the log is read again, so what it brings is never older than
+ * what was applied; and a record that already holds a change does not take it twice.
  */
-export async function loadRegistry(source: Source, offlineMs: number): Promise<Start> {
-  const { pulse, places } = await findPlaces(source);
-  const table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs, pulse.lullFromMs);
-  await forEachLease(source, async (members) => {
-    const records = await readRecords(source, members);
-    records.forEach(({ fields, score }, i) => {
-      if (score === undefined || !fields.type || !fields.group || `${fields.type}:${fields.group}:${fields.instanceId}` !== members[i]) return; // gone since, or spoilt: the sweep's to clear away
-      const changed = parseRevision(fields.revision ?? '');
-      table.load(logRecord(decodeInstance(fields)), score, changed?.epoch === pulse.epoch ? changed.id : '', changed?.id ?? '');
-    });
-  });
-  for (const [home, hold] of await readHolds(source)) table.hold(home, hold);
-  const ring = new Ring(RING_SIZE);
-  for (const change of await readTail(source, pulse, offlineMs)) {
-    ring.push(change);
-    table.remember(change);
+export class Load implements Work {
+  readonly table: Table;
+  readonly ring = new Ring(RING_SIZE);
+  readonly #walk: LeaseWalk;
+  readonly #lookBack: LookBack;
+  #walked = false;
+
+  private constructor(
+    private readonly source: Source,
+    readonly pulse: Pulse,
+    readonly places: Places,
+    offlineMs: number,
+    /** The table that is in use meanwhile: what has not changed since is not kept twice. */
+    private readonly known: Table | undefined,
+  ) {
+    this.table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs, pulse.lullFromMs);
+    this.#walk = new LeaseWalk(source);
+    this.#lookBack = new LookBack(source, this.table, this.ring, pulse.head, pulse.nowMs - offlineMs);
   }
-  return { table, ring, places, pulse };
+
+  static async begin(source: Source, offlineMs: number, known?: Table): Promise<Load> {
+    const { pulse, places } = await findPlaces(source);
+    return new Load(source, pulse, places, offlineMs, known);
+  }
+
+  async step(): Promise<boolean> {
+    if (this.#walked) return this.#lookBack.step();
+    const page = await this.#walk.next();
+    if (page) {
+      await this.#take(page.members);
+      return false;
+    }
+    for (const [home, hold] of await readHolds(this.source)) this.table.hold(home, hold);
+    this.#walked = true;
+    return false;
+  }
+
+  async #take(members: string[]) {
+    const records = await readRecords(this.source, members);
+    for (const [i, { fields, score }] of records.entries()) {
+      if (i > 0 && i % DECODED_AT_ONCE === 0) await nextTurn();
+      if (score === undefined || !fields.type || !fields.group || `${fields.type}:${fields.group}:${fields.instanceId}` !== members[i]) continue; // gone since, or spoilt: the sweep's to clear away
+      this.#put(fields, score);
+    }
+  }
+
+  #put(fields: Record<string, string>, score: number) {
+    const read = logRecord(decodeInstance(fields));
+    const old = this.known?.members.get(read.instanceId);
+    const changed = parseRevision(fields.revision ?? '');
+    const of = changed?.id === old?.of ? (old?.of ?? '') : flat(changed?.id ?? '');
+    this.table.load(old ? sharing(read, old.record, old.performance) : read, score, changed?.epoch === this.table.position.epoch ? of : '', of);
+  }
+}
+
+/** The ends of all leases, from where they are decided: after a gap in the beats. */
+export class Rescore implements Work {
+  readonly #walk: LeaseWalk;
+
+  constructor(
+    source: Source,
+    private readonly table: Table,
+  ) {
+    this.#walk = new LeaseWalk(source);
+  }
+
+  async step(): Promise<boolean> {
+    const page = await this.#walk.next();
+    page?.members.forEach((member, i) => this.table.rescore(idOf(member), page.scores[i] as number));
+    return page === undefined;
+  }
 }
 
 /** The pulse, and from where on to read the streams: nothing after these places is in what is loaded later, or it is there twice. */
@@ -63,19 +119,6 @@ export async function findPlaces({ connection, keys, scripts }: Source): Promise
   const pulse = await takePulse(connection, scripts);
   const [lastBeats] = await connection.xrevrange(keys.beats, '+', '-', 'COUNT', 1);
   return { pulse, places: { chain: pulse.head, events: pulse.head || '0-0', beats: lastBeats?.[0] ?? '0-0' } };
-}
-
-/** Every lease, in chunks, as `<type>:<group>:<id>` and its end. One that stays throughout is given at least once. */
-export async function forEachLease({ connection, keys }: Source, take: (members: string[], scores: number[]) => unknown) {
-  let cursor = '0';
-  do {
-    const [next, flat] = await connection.zscan(keys.leases, cursor, 'COUNT', CHUNK);
-    cursor = next;
-    for (let start = 0; start < flat.length; start += 2 * CHUNK) { // a small ZSet comes whole, whatever was asked
-      const chunk = flat.slice(start, start + 2 * CHUNK);
-      await take(chunk.filter((_, i) => i % 2 === 0), chunk.filter((_, i) => i % 2 === 1).map(Number));
-    }
-  } while (cursor !== '0');
 }
 
 interface Leased {
@@ -103,20 +146,4 @@ export async function readHolds({ connection, keys }: Source): Promise<[Home, Ho
     const [sinceMs = 0, untilMs = 0, , late = 0, members = 0] = text.split(' ').map(Number);
     return type && group && text.endsWith(' held') ? [[{ type, group }, { sinceMs, untilMs, late, members }]] : [];
   });
-}
-
-/** The latest changes, oldest first: enough for the ring, and all departures that are still to be listed. */
-async function readTail({ connection, keys }: Source, { epoch, head, nowMs }: Pulse, offlineMs: number): Promise<Change[]> {
-  const changes: Change[] = [];
-  for (let end = head; end !== ''; ) {
-    const entries = await connection.xrevrange(keys.events, end, '-', 'COUNT', CHUNK);
-    const oldest = entries.at(-1)?.[0];
-    for (const entry of entries) {
-      const change = decodeChange(entry, epoch);
-      if (change) changes.push(change);
-    }
-    const enough = changes.length >= RING_SIZE && oldest !== undefined && msOfId(oldest) < nowMs - offlineMs;
-    end = oldest === undefined || entries.length < CHUNK || enough ? '' : `(${oldest}`;
-  }
-  return changes.reverse();
 }

@@ -3,10 +3,17 @@ import type { Change } from '../registry/change.js';
 import type { Hold } from '../registry/hold.js';
 import { logRecord } from '../registry/record.js';
 import { msOfId } from '../registry/revision.js';
+import { interned } from '../registry/text.js';
 import { decodeInstance, pairs } from './codec.js';
 
 /** An entry of a stream as ioredis gives it. */
 export type Entry = [id: string, flat: string[]];
+
+/** One field of an entry, without reading the rest. */
+export function fieldOf(flat: readonly string[], name: string): string | undefined {
+  for (let i = 0; i + 1 < flat.length; i += 2) if (flat[i] === name) return flat[i + 1];
+  return undefined;
+}
 
 /**
  * A change from its entry in the log, or undefined for what somebody wrote there by hand: the chain goes past it. The record
@@ -21,7 +28,7 @@ export function decodeChange([id, flat]: Entry, epoch: string): Change | undefin
     id,
     prev,
     kind: CHANGE_KINDS.find((known) => known === kind),
-    cause,
+    cause: interned(cause),
     ...(by !== undefined && { by }),
     ...(replaces !== undefined && { replaces }),
     ...(lapsed !== undefined && { lapsed: lapsed === '1' }),

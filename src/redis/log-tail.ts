@@ -4,9 +4,15 @@ import type { Places, Source } from './load.js';
 import { decodeBeats, decodeChange, type Entry } from './log-entry.js';
 import { decodePulse, takePulse, type Pulse } from './pulse.js';
 import { isNoScript } from './scripts.js';
+import { lettersOf } from './slices.js';
 
-/** Entries of each stream taken at once: decoding them holds the event loop for a few ms. */
-const COUNT = 250;
+/** Entries of each stream taken at once, unless they have been large. */
+const COUNT = 500;
+/** Letters of one read, by the largest entry of late: what Redis and this process have to hold at once. */
+const LETTERS = 4 * 1024 * 1024;
+
+/** How much of the largest entry is remembered from one read to the next. */
+const FORGETS = 0.9;
 
 /** The log is not the continuation of what was read. */
 export class BrokenLog extends Error {
@@ -30,6 +36,8 @@ export interface Read {
 /** The end of both streams, from where a reader stands. */
 export class LogTail {
   places: Places = { chain: '', events: '0-0', beats: '0-0' };
+  /** Letters of the largest entry of late. */
+  #largest = 0;
 
   constructor(private readonly source: Source) {}
 
@@ -39,7 +47,8 @@ export class LogTail {
     const askedAt = performance.now();
     const pipeline = connection.pipeline();
     pipeline.evalsha(...scripts.command('pulse', [''], 'sha'));
-    pipeline.xread('COUNT', COUNT, 'STREAMS', keys.events, keys.beats, this.places.events, this.places.beats);
+    const count = Math.max(1, Math.min(COUNT, Math.floor(LETTERS / Math.max(1, this.#largest))));
+    pipeline.xread('COUNT', count, 'STREAMS', keys.events, keys.beats, this.places.events, this.places.beats);
     const [[pulseError, pulse] = [new Error('no reply')], [readError, streams] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
     if (isNoScript(pulseError)) {
       await takePulse(connection, scripts);
@@ -48,11 +57,17 @@ export class LogTail {
     if (pulseError ?? readError) throw (pulseError ?? readError) as Error;
     const byKey = new Map((streams ?? []) as [string, Entry[]][]);
     const [events, beats] = [byKey.get(keys.events) ?? [], byKey.get(keys.beats) ?? []];
-    return { askedAt, pulse: decodePulse(pulse), events, beats, more: { events: events.length === COUNT, beats: beats.length === COUNT } };
+    this.#largest = Math.max(this.#largest * FORGETS, ...events.map(lettersOf), ...beats.map(lettersOf));
+    return { askedAt, pulse: decodePulse(pulse), events, beats, more: { events: events.length === count, beats: beats.length === count } };
+  }
+
+  /** Where nothing came, nothing may be missing. @throws {BrokenLog} */
+  insist({ events, pulse }: Read) {
+    if (events.length === 0 && pulse.head !== this.places.chain) throw new BrokenLog(true);
   }
 
   /** Decodes events and insists that each names the one before it. @throws {BrokenLog} */
-  take(events: Entry[], { epoch, head }: Pulse): Change[] {
+  take(events: Entry[], epoch: string): Change[] {
     const changes: Change[] = [];
     for (const entry of events) {
       const change = decodeChange(entry, epoch);
@@ -63,7 +78,6 @@ export class LogTail {
       }
       this.places.events = entry[0];
     }
-    if (events.length === 0 && head !== this.places.chain) throw new BrokenLog(true);
     return changes;
   }
 

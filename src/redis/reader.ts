@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Change } from '../registry/change.js';
 import type { Loaded, View } from '../registry/view.js';
 import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
-import { idOf } from './keys.js';
-import { findPlaces, forEachLease, loadRegistry, type Source } from './load.js';
+import { LeaseEnds } from './lease-ends.js';
+import type { Source } from './load.js';
 import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
@@ -12,14 +13,13 @@ import { LastPulse } from './last-pulse.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { LoadReason, ReaderOptions } from './reader-options.js';
 import { Recovery } from './recovery.js';
+import { inSlices } from './slices.js';
 
 /** Without news: how far the watermark may lag behind. */
 const TICK_MS = 20;
 /** Between reads: at high rates one read then takes many changes, instead of one each. */
 const PAUSE_MS = 2;
 const RETRY_MS = 100;
-/** Younger than the 15 s for which beats are kept (lua/include/beats.lua): after a longer gap some may be missing. */
-const BEATS_SURE_MS = 10_000;
 
 /**
  * Feeds the view: the only one that does, so that all replicas see one order. Each read takes the pulse of Redis and both
@@ -28,16 +28,17 @@ const BEATS_SURE_MS = 10_000;
  */
 export class Reader {
   #loaded: Loaded | undefined;
+  /** What the view has while everything is read anew. */
+  #former: Loaded | undefined;
   #adopted = false;
   #reason: LoadReason = 'start';
   #loadStartedAt = 0;
-  /** Up to here beats are known without a gap, in ms of the clock of Redis. */
-  #beatsSureMs = 0;
   #behind = false;
   readonly #last = new LastPulse();
   #stopped = false;
   #running: Promise<void> | undefined;
   readonly #alarm: Alarm;
+  readonly #ends: LeaseEnds;
   readonly #tail: LogTail;
   readonly #recovery: Recovery;
   /** The latest changes that were read, those too that Redis has lost since. */
@@ -53,6 +54,7 @@ export class Reader {
     private readonly options: ReaderOptions,
     private readonly log: Logger,
   ) {
+    this.#ends = new LeaseEnds(source);
     this.#tail = new LogTail(source);
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
     this.#recovery = new Recovery(source, view);
@@ -88,9 +90,10 @@ export class Reader {
     while (!this.#stopped) {
       try {
         if (!this.#loaded) await this.#load();
+        await this.#ends.step(this.#behind);
         const read = await this.#tail.read();
         if (read) await this.#take(read);
-        if (this.#behind) continue;
+        if (this.#behind || this.#ends.reading) continue;
         await sleep(PAUSE_MS);
         await this.#alarm.next();
       } catch (error) {
@@ -102,47 +105,53 @@ export class Reader {
 
   async #load() {
     this.#loadStartedAt = performance.now();
-    const { places, pulse, ...loaded } = await loadRegistry(this.source, this.options.offlineMs);
-    this.#loaded = loaded;
-    this.#memory = loaded.ring;
+    const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.#former?.table);
+    this.#loaded = { table, ring };
+    this.#memory = ring;
     this.#tail.places = places;
     this.#adopted = false;
-    this.#beatsSureMs = pulse.nowMs;
     this.#graceFromMs = pulse.graceFromMs;
-    this.#behind = true;
   }
 
   /** Applies what was read. */
-  async #take({ askedAt, pulse, events, beats, more }: Read) {
-    const { table, ring } = this.#loaded as Loaded;
+  async #take(read: Read) {
+    const { askedAt, pulse, events, beats, more } = read;
+    const { table } = this.#loaded as Loaded;
     this.#answered(pulse);
     if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
-    const changes = this.#tail.take(events, pulse);
-    for (const change of changes) {
-      table.apply(change);
-      ring.push(change);
-      if (this.#memory !== ring) this.#memory?.push(change);
-      this.#recovery.read(change);
-      this.options.observer.applied(change);
+    this.#tail.insist(read);
+    if (more.events) this.view.doubt();
+    const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
+    // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
+    for await (const some of inSlices(events)) {
+      const changes = this.#tail.take(some, pulse.epoch);
+      for (const change of changes) this.#apply(change);
+      if (adopted) this.view.settle(changes);
     }
     this.#behind = more.events || more.beats;
-    if (more.events) this.view.doubt();
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
-    if (!more.events) this.#tail.takeBeats(beats, table);
-    const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
+    if (!more.events) for await (const some of inSlices(beats)) this.#tail.takeBeats(some, table);
     const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));
-    // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
-    if (adopted) this.view.settle(changes);
-    if (this.#behind) return;
-    if (!sure) return this.#rescore();
-    await this.#recover(pulse);
+    if (adopted) this.view.settle([]);
+    if (this.#behind || this.#ends.reading) return;
+    if (!sure) this.#tail.places.beats = await this.#ends.rescore(table);
+    else await this.#recover(pulse);
+  }
+
+  #apply(change: Change) {
+    const { table, ring } = this.#loaded as Loaded;
+    table.apply(change);
+    ring.push(change);
+    if (this.#memory !== ring) this.#memory?.push(change);
+    this.#recovery.read(change);
+    this.options.observer.applied(change);
   }
 
   /** Both streams were read to their ends, so all that is judged by the time of the pulse is known; false if beats may be missing. */
   #advance(pulse: Pulse, askedAt: number): boolean {
     const { table } = this.#loaded as Loaded;
-    if (Math.abs(pulse.nowMs - this.#beatsSureMs) > BEATS_SURE_MS) return false; // or the clock was set
-    this.#beatsSureMs = pulse.nowMs;
+    if (!this.#ends.follow(pulse.nowMs)) return false;
+    if (this.#ends.reading) return true;
     if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
     table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
     const settled = this.options.ownStore || (!this.#last.young && this.#last.quiet);
@@ -154,22 +163,11 @@ export class Reader {
 
   #adopt(asOf: number) {
     this.#adopted = true;
+    this.#former = undefined;
     this.view.refresh(asOf);
     this.view.adopt(this.#loaded as Loaded, this.#reason);
     this.options.observer.loaded(this.#reason);
     this.log.info({ reason: this.#reason, instances: this.view.size, seconds: secondsSince(this.#loadStartedAt) }, 'registry read');
-  }
-
-  /** Beats may have been trimmed unread: the ends of all leases are read from where they are decided. */
-  async #rescore() {
-    const { table } = this.#loaded as Loaded;
-    const { pulse, places } = await findPlaces(this.source);
-    await forEachLease(this.source, (members, scores) => {
-      members.forEach((member, i) => table.rescore(idOf(member), scores[i] as number));
-    });
-    this.#tail.places.beats = places.beats;
-    this.#beatsSureMs = pulse.nowMs;
-    this.#behind = true; // at once, without waiting for something new
   }
 
   /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
@@ -193,6 +191,8 @@ export class Reader {
   }
 
   async #failed(error: Error) {
+    if (this.#ends.reading && !this.#adopted) this.#loaded = undefined;
+    if (this.#ends.reading) this.#ends.lose(); // what has been read so far may be another server's
     try {
       if (error instanceof BrokenLog) return await this.#mend(error);
     } catch {
@@ -219,12 +219,13 @@ export class Reader {
     this.#loaded = { table: loaded.table, ring };
     this.view.rebase(this.#loaded);
     this.#tail.places = { chain: position.id, events: position.id || '0-0', beats: '0-0' };
-    this.#beatsSureMs = -Infinity; // where the beats go on is not known either
+    this.#ends.lose(); // where the beats go on is not known either
   }
 
   #startOver(reason: LoadReason) {
     this.log.warn({ reason }, 'the log of changes has a gap or is another: reading the whole registry again');
     this.#reason = reason;
+    if (this.#adopted) this.#former = this.#loaded;
     this.#loaded = undefined;
     this.#recovery.forget();
     this.view.reunite(reason === 'outdated' && this.#last.young);

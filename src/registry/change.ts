@@ -49,6 +49,8 @@ export const withinScope = (change: Change, scope: Scope | undefined): Change =>
 
 export const isDeparture = ({ kind }: Pick<Change, 'kind'>): boolean => kind === 'removed' || kind === 'expired';
 
+export const departureOf = (change: Change): Departure => ({ kind: change.kind as 'removed' | 'expired', atMs: msOfId(change.id), change });
+
 /** How an instance left, as JSON. */
 export function departureJson({ kind, atMs, change: { cause, by, deadline } }: Departure): string {
   return JSON.stringify({ kind, cause, at: isoOf(atMs), by, deadline });

@@ -1,8 +1,8 @@
-import type { Departure } from './change.js';
+import { departureOf, type Change, type Departure } from './change.js';
 import { compareHomes, compareNames, homeKey, type Home } from './home.js';
 
 /** More than these are not remembered, the earliest go first: whole fleets can leave at once, and memory must not follow. */
-const MAX_DEPARTED = 20_000;
+export const MAX_DEPARTED = 20_000;
 
 /** Those of one home; in order of their ids once somebody asks for that. */
 interface Left extends Home {
@@ -29,6 +29,14 @@ export class Departed {
     left.sorted = undefined;
     this.version++;
     if (this.#byId.size > MAX_DEPARTED) this.forget(this.#byId.keys().next().value as string);
+  }
+
+  /** Who left before all that are known here, the latest first. */
+  precede(earlier: Change[]) {
+    const later = [...this.#byId.values()];
+    const room = Math.max(0, MAX_DEPARTED - later.length);
+    const first = earlier.filter(({ record }) => !this.#byId.has(record.instanceId)).slice(0, room).reverse().map(departureOf);
+    for (const departure of [...first, ...later]) this.add(departure);
   }
 
   /** Back again, or never left. */

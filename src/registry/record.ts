@@ -1,5 +1,6 @@
 import type { Instance, Status } from '../contract/index.js';
 import { contentTag, type ContentTag } from './content-tag.js';
+import { flat, interned } from './text.js';
 
 /**
  * A record as the log tells it, never changed afterwards: what is needed to choose by, and the rest as JSON text that is
@@ -26,7 +27,9 @@ export interface LogRecord {
 
 const NO_LABELS = Object.freeze({});
 
-const sorted = (labels: Record<string, string>) => Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+const isSorted = (keys: string[]) => keys.every((key, i) => i === 0 || (keys[i - 1] as string) < key);
+const sorted = (labels: Record<string, string>) =>
+  isSorted(Object.keys(labels)) ? labels : Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 export function logRecord(instance: Instance): LogRecord {
   const { performance, registeredAt, updatedAt, lastHeartbeat, expiresAt, ...rest } = instance;
@@ -34,8 +37,8 @@ export function logRecord(instance: Instance): LogRecord {
   const content = JSON.stringify({ ...rest, labels });
   return {
     instanceId: rest.instanceId,
-    type: rest.type,
-    group: rest.group,
+    type: interned(rest.type),
+    group: interned(rest.group),
     status: rest.status,
     cordoned: rest.cordoned,
     labels,
@@ -44,10 +47,21 @@ export function logRecord(instance: Instance): LogRecord {
     renewedAtMs: msOf(lastHeartbeat),
     expiresAtMs: msOf(expiresAt),
     performance: performance && JSON.stringify(performance),
-    head: `${content.slice(0, -1)},"registeredAt":${JSON.stringify(registeredAt)},"updatedAt":${JSON.stringify(updatedAt)}`,
+    head: flat(`${content.slice(0, -1)},"registeredAt":${JSON.stringify(registeredAt)},"updatedAt":${JSON.stringify(updatedAt)}`),
     tag: contentTag(content),
   };
 }
+
+/** The same record, in the memory of another one that says the same. */
+export function sharing(record: LogRecord, other: LogRecord, otherPerformance = other.performance): LogRecord {
+  const performance = record.performance === otherPerformance ? otherPerformance : record.performance;
+  if (record.head !== other.head) return record;
+  const { instanceId, labels, head, tag } = other;
+  return { ...record, instanceId, labels, head, tag, performance };
+}
+
+/** As a table keeps it, which has the latest performance beside it. */
+export const withoutPerformance = (record: LogRecord): LogRecord => (record.performance === undefined ? record : { ...record, performance: undefined });
 
 /** 0 for what is no date: a Hash that somebody spoilt by hand must not spoil the arithmetic of leases. */
 const msOf = (iso: string) => Date.parse(iso) || 0;

@@ -5,14 +5,20 @@ import { compareIds } from './revision.js';
 export class Ring {
   readonly #changes: Change[];
   #next = 0;
+  /** Less than 0 by as many as were put in front. */
+  #oldest = 0;
 
-  constructor(private readonly capacity: number) {
+  constructor(readonly capacity: number) {
     this.#changes = new Array<Change>(capacity);
   }
 
   /** Number of the oldest change still here. */
   get first() {
-    return Math.max(0, this.#next - this.capacity);
+    return Math.max(this.#oldest, this.#next - this.capacity);
+  }
+
+  get hasRoom() {
+    return this.#next - this.first < this.capacity;
   }
 
   /** Number that the next change will have. */
@@ -21,29 +27,40 @@ export class Ring {
   }
 
   push(change: Change) {
-    this.#changes[this.#next++ % this.capacity] = change;
+    this.#changes[this.#placeOf(this.#next++)] = change;
+  }
+
+  /** Puts a change in front, for which there must be room: the log is read forward and backward at once while a view is loaded. */
+  unshift(change: Change) {
+    this.#changes[this.#placeOf(--this.#oldest)] = change;
   }
 
   at(number: number): Change | undefined {
-    return number >= this.first && number < this.#next ? this.#changes[number % this.capacity] : undefined;
+    return number >= this.first && number < this.#next ? this.#changes[this.#placeOf(number)] : undefined;
+  }
+
+  #placeOf(number: number): number {
+    const rest = number % this.capacity;
+    return rest < 0 ? rest + this.capacity : rest;
   }
 
   /** The changes up to the one with this id, as the beginning of another ring: as changes of the epoch in which the log goes on. */
   upTo(id: string, epoch: string): Ring {
     const ring = new Ring(this.capacity);
-    for (let at = this.first; at <= this.#numberOf(id); at++) ring.push({ ...(this.at(at) as Change), epoch });
+    const last = this.#numberOf(id) ?? -Infinity;
+    for (let at = this.first; at <= last; at++) ring.push({ ...(this.at(at) as Change), epoch });
     return ring;
   }
 
   /** The changes behind the one with this id; all, when it is older than they are, or none. */
   behind(id: string): Change[] {
-    return this.since(Math.max(this.first, this.#numberOf(id) + 1));
+    return this.since((this.#numberOf(id) ?? this.first - 1) + 1);
   }
 
-  /** The latest with this id, whatever the order of ids; -1 when it is not here. */
-  #numberOf(id: string): number {
+  /** The latest with this id, whatever the order of ids. */
+  #numberOf(id: string): number | undefined {
     for (let at = this.#next - 1; at >= this.first; at--) if (this.at(at)?.id === id) return at;
-    return -1;
+    return undefined;
   }
 
   since(number: number): Change[] {

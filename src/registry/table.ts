@@ -1,4 +1,4 @@
-import { isDeparture, type Change } from './change.js';
+import { departureOf, isDeparture, type Change } from './change.js';
 import { Departed } from './departed.js';
 import type { Group, Member } from './group.js';
 import { Groups } from './groups.js';
@@ -6,9 +6,10 @@ import type { Hold } from './hold.js';
 import { LapseSchedule, NOT_PLANNED } from './lapses.js';
 import { leaseEndMs, SHORT_LEASE_MS } from './lease.js';
 import { News } from './news.js';
-import type { LogRecord } from './record.js';
+import { withoutPerformance, type LogRecord } from './record.js';
 import { homeKey, type Home } from './home.js';
-import { compareIds, msOfId, type Position } from './revision.js';
+import { compareIds, type Position } from './revision.js';
+import { flat } from './text.js';
 
 /** A hold that nobody has released so long after its end was lost. */
 const FORGOTTEN_MS = 10_000;
@@ -87,14 +88,6 @@ export class Table {
     for (const member of [...group.lapsed]) this.#score(member, member.scoreMs);
   }
 
-  /** A change from before the load: it is in the records already, and only tells who left. */
-  remember(change: Change) {
-    if (isDeparture(change) && !this.members.has(change.record.instanceId)) this.#addDeparted(change);
-    else this.departed.forget(change.record.instanceId);
-    const member = this.members.get(change.record.instanceId);
-    if (member?.changedBy === change.id && change.of !== undefined) member.of = change.of;
-  }
-
   /** One entry of the beats: these ids were renewed at this time of the store's clock. */
   renew(ids: string[], performances: string[] | undefined, atMs: number) {
     ids.forEach((id, i) => {
@@ -105,7 +98,7 @@ export class Table {
       member.renewedAtMs = this.#isAhead(member.renewedAtMs) ? atMs : Math.max(member.renewedAtMs, atMs);
       const performance = atMs >= member.renewedAtMs ? performances?.[i] : undefined;
       if (performance) {
-        member.performance = performance;
+        if (performance !== member.performance) member.performance = flat(performance);
         if (this.collectPerformance) this.performing.add(member);
       }
     });
@@ -136,9 +129,8 @@ export class Table {
     const old = this.members.get(record.instanceId);
     if (old) this.#drop(old);
     this.departed.forget(record.instanceId);
-    const { performance, renewedAtMs } = record;
-    const group = this.groups.open(record);
-    const member: Member = { record, group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
+    const [{ performance, renewedAtMs }, group] = [record, this.groups.open(record)];
+    const member: Member = { record: withoutPerformance(record), group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
     this.news.touched(record);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
@@ -146,17 +138,12 @@ export class Table {
   }
 
   #depart(change: Change, known: Member | undefined) {
-    const { record } = change;
-    if (known && homeKey(known.record) !== homeKey(record)) return; // it lives elsewhere: a leftover of its old home was cleared away
+    if (known && homeKey(known.record) !== homeKey(change.record)) return; // it lives elsewhere: a leftover of its old home was cleared away
     if (known) {
       this.#drop(known);
-      this.members.delete(record.instanceId);
+      this.members.delete(change.record.instanceId);
     }
-    this.#addDeparted(change);
-  }
-
-  #addDeparted(change: Change) {
-    this.departed.add({ kind: change.kind as 'removed' | 'expired', atMs: msOfId(change.id), change });
+    this.departed.add(departureOf(change));
     this.news.touched(change.record);
   }
 

@@ -17,10 +17,10 @@ const silent = pino({ level: 'silent' });
 export const emptyView = (maxStaleMs = 3_600_000) => new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs });
 
 /** A view of a store, as a replica has one, loaded. A fresh prefix is a fresh epoch: nobody else knew what was in it. */
-export async function openView(store: Store, config: ConnectionConfig, cleanup: (close: () => Promise<void>) => void = onTestFinished, maxStaleMs?: number) {
+export async function openView(store: Store, config: ConnectionConfig, cleanup: (close: () => Promise<void>) => void = onTestFinished, maxStaleMs?: number, loaded: (reason: string) => unknown = () => undefined) {
   const view = emptyView(maxStaleMs);
   const connection = await openReaderConnection(config, silent);
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded, recovered: () => undefined };
   const reader = new Reader({ ...store, connection }, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: true, observer }, silent);
   await reader.start();
   const close = async () => {
@@ -28,7 +28,7 @@ export async function openView(store: Store, config: ConnectionConfig, cleanup: 
     await reader.stop();
   };
   cleanup(close);
-  await until(() => view.loaded);
+  await until(() => view.loaded, 30_000);
   return { view, reader, close };
 }
 

@@ -49,8 +49,8 @@ export const registry: Mutant[] = [
   {
     name: 'loaded-word-has-no-order',
     guard: 'a replica that loads between two words has the later',
-    find: 'if (member?.changedBy === change.id && change.of !== undefined) member.of = change.of;',
-    replace: 'void member;',
+    find: 'if (of !== undefined && member?.changedBy === id) member.of = of;',
+    replace: 'void of;',
     test: 'test/recovery/outage.test.ts',
   },
   {
@@ -229,5 +229,14 @@ export const registry: Mutant[] = [
     find: '} else if (member.lapsed || Boolean(member.suspect) !== ended) this.#show(member, ended); // or a heartbeat after the end of the lease',
     replace: '} else if ((member.lapsed && this.watermarkMs === 0) || (!member.lapsed && Boolean(member.suspect) !== ended)) this.#show(member, ended); // or a heartbeat after the end of the lease',
     test: 'test/http/long-poll.test.ts test/registry/table.test.ts',
+  },
+  {
+    name: 'cut-from-the-batch',
+    guard: 'a performance that is kept does not keep the text of its batch',
+    find: 'if (performance !== member.performance) member.performance = flat(performance);',
+    replace: 'member.performance = performance;',
+    also: [{ find: `import { flat } from './text.js';
+`, replace: '' }],
+    test: 'test/registry/table.test.ts',
   },
 ];

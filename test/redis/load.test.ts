@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
+import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { Load } from '../../src/redis/load.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
 import type { Registry } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
+import type { Table } from '../../src/registry/table.js';
+import { openDelayGate } from '../guarantees/helpers/delay-gate.js';
 import { openRegistry } from '../helpers/gateway.js';
+import { startRedis } from '../helpers/redis.js';
 import { openGate, Trap } from '../helpers/redis-gate.js';
-import { CALLER, complete, lapse, readStore } from '../helpers/store.js';
+import { CALLER, complete, lapse, readStore, redisNow } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
 import { openView } from '../helpers/view.js';
 
@@ -181,4 +186,86 @@ test('to load 20,000 instances never holds the event loop for long', { timeout: 
   console.info(`20,000 instances: read in ${Math.round(performance.now() - startedAt)} ms, event loop held for at most ${longestMs.toFixed(1)} ms`);
   expect(view.size).toBe(20_000);
   expect(longestMs).toBeLessThan(50);
+});
+
+/** A way to Redis that takes `ms` each way, and counts what the reader asks. */
+async function openSlow(url: string, ms: number, asked: () => unknown = () => undefined) {
+  const gate = await openDelayGate(Number(new URL(url).port));
+  onTestFinished(gate.close);
+  gate.delay(({ role, to }) => {
+    if (role === 'reader' && to === 'redis') asked();
+    return ms;
+  });
+  return { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) };
+}
+
+const registerMany = async (registry: Registry, count: number) => {
+  for (let from = 0; from < count; from += 250) {
+    await Promise.all(Array.from({ length: 250 }, (_, i) => registry.register(complete({ instanceId: `i-${from + i}`, group: `kr-${i % 5}`, ttlSeconds: 600 }), CALLER)));
+  }
+};
+
+test('where a round trip is slow, a load takes few of them', { timeout: 60_000 }, async () => {
+  const { registry, store } = await openRegistry();
+  await registerMany(registry, 5000);
+  let asked = 0;
+  const { view } = await openView(store, await openSlow(inject('redisUrl'), 20, () => asked++));
+  expect(view.size).toBe(5000);
+  expect(asked).toBeLessThan(100); // a hundred round trips of reads while it waits for its turn included
+});
+
+test('a load ends while more is changed than the log holds', { timeout: 60_000 }, async () => {
+  const opened = await openRegistry({ eventsMax: 500 });
+  const { registry, store, raw, keys } = opened;
+  await registerMany(registry, 3000);
+  let [changed, stop] = [0, false];
+  const change = () => {
+    if (stop) return;
+    const from = (changed += 60) % 3000;
+    void registry.heartbeat(Array.from({ length: 60 }, (_, i) => ({ instanceId: `i-${from + i}`, customState: `at ${changed}` })));
+  };
+  const reasons: string[] = [];
+  const { view } = await openView(store, await openSlow(inject('redisUrl'), 10, change), onTestFinished, undefined, (reason) => reasons.push(reason));
+  stop = true;
+  expect(reasons).toEqual(['start']);
+  expect(changed, 'more was changed than the log holds').toBeGreaterThan(700);
+  expect(await raw.xlen(keys.events)).toBeLessThan(700);
+  await expectAsInRedis(opened, view);
+});
+
+test('a start looks back at a bounded part of the log, and lists who left in it', { timeout: 60_000 }, async () => {
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const raw = new Redis(redis.url);
+  onTestFinished(() => raw.disconnect());
+  const [now, count] = [await redisNow(raw), 45_000];
+  for (let from = 0; from < count; from += 5000) {
+    const pipeline = raw.pipeline();
+    for (let i = from; i < from + 5000; i++) {
+      const id = `${now - 60_000 + i}-1`;
+      const kind = i % 100 === 0 ? 'removed' : 'updated';
+      pipeline.xadd('far:events', id, 'kind', kind, 'cause', 'patch', 'prev', i === 0 ? '' : `${now - 60_001 + i}-1`, 'instanceId', `i-${i}`, 'type', 'game', 'group', 'kr-1', 'hostname', 'h', 'ttlSeconds', '30');
+    }
+    await pipeline.exec();
+  }
+  await raw.config('RESETSTAT');
+  const { view } = await openRegistry({ redisUrl: redis.url, prefix: 'far:' });
+  const calls = Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await raw.info('commandstats'))?.[1]);
+  expect(calls).toBeLessThan(65);
+  const left = [...view.table.departed].map(({ change: { record } }) => record.instanceId);
+  expect([left.length, left[0], left.at(-1)]).toEqual([300, 'i-15000', 'i-44900']);
+  expect([view.ring.next - view.ring.first, view.ring.at(view.ring.next - 1)?.record.instanceId]).toEqual([10_000, 'i-44999']);
+});
+
+test('what has not changed is not kept twice while the registry is read again', async () => {
+  const { registry, store, view } = await openRegistry();
+  await registerMany(registry, 250);
+  await registry.patch('i-7', { status: 'error' }, CALLER);
+  await until(() => view.find('i-7')?.instance.status === 'error');
+  const before = view.table;
+  await registry.patch('i-8', { status: 'error' }, CALLER);
+  const load = await Load.begin(store, 300_000, before);
+  while (!(await load.step()));
+  const labelsOf = (table: Table, id: string) => table.members.get(id)?.record.tag;
+  for (const id of ['i-0', 'i-7']) expect(labelsOf(load.table, id)).toBe(labelsOf(before, id));
 });

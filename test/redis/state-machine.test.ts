@@ -5,7 +5,7 @@ import { homeKey, type Home } from '../../src/registry/home.js';
 import type { BeatResult } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import { Answers } from '../../src/registry/answers.js';
-import { loadRegistry } from '../../src/redis/load.js';
+import { Load } from '../../src/redis/load.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { Model, type Logged, type Patch } from '../helpers/model.js';
 import { CALLER, complete, expectChain, lapse, readStore, redisNow, type StoreState } from '../helpers/store.js';
@@ -164,7 +164,9 @@ async function expectSameStore(model: Model, { raw, keys }: Opened) {
  * hand too: it was told no end of theirs.
  */
 async function expectSameViews(model: Model, { registry, store }: Opened) {
-  const { table, pulse } = await loadRegistry(store, 0);
+  const load = await Load.begin(store, 0);
+  while (!(await load.step()));
+  const { table, pulse } = load;
   table.advance(pulse.nowMs, pulse.graceFromMs);
   const loaded = new Answers(table).answer({ limit: 100 }, performance.now()).read().instances;
   const live = [...model.instances].filter(([, known]) => model.isLive(known)).map(([one]) => one);

@@ -123,7 +123,7 @@ test('two tables that hold the same answer every query with the same tag, whatev
       const other = new World();
       other.nowMs = world.nowMs;
       for (const { record: of, scoreMs, changedBy } of [...world.table.members.values()].reverse()) other.table.load(of, scoreMs, changedBy);
-      for (const departure of world.table.departed) other.table.remember(departure.change);
+      other.table.departed.precede([...world.table.departed].reverse().map(({ change }) => change));
       other.table.advance(world.nowMs, 0);
       for (const asked of queries) expect(other.ask(asked)).toMatchObject({ etag: world.ask(asked).etag });
     }),

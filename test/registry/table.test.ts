@@ -312,3 +312,15 @@ test('an instance that is updated again and again leaves nothing behind in memor
   expect(heapMb() - before, 'MB').toBeLessThan(10);
   expect(table.members.size).toBe(1);
 });
+
+test('a performance does not keep the text of the whole batch that it came with', () => {
+  const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
+  for (let i = 0; i < 40; i++) table.apply(change(idAt(T0 + i), 'registered', record({ instanceId: `i-${i}` })));
+  const before = heapMb();
+  for (let i = 0; i < 40; i++) {
+    const batch = Array.from({ length: 250 }, (_, n) => JSON.stringify({ n, tps: 60, text: 'x'.repeat(900) })).join('\n');
+    table.renew([`i-${i}`], batch.split('\n'), T0 + 100 + i);
+  }
+  expect(heapMb() - before).toBeLessThan(2);
+  expect(table.members.get('i-39')?.performance).toContain('"tps":60');
+});
