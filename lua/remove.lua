@@ -12,6 +12,7 @@ local record, known = read_record(id)
 if not known or (kind ~= '' and kind ~= record.type) or (group ~= '' and group ~= record.group) then return { 404 } end
 if incarnation ~= '' and incarnation ~= record.incarnation then return { 409 } end
 
+insist_on_log()
 redis.call('ZREM', LEASES, home_of(record) .. ':' .. id)
 forget(id, home_of(record), record)
 return { 204, append('removed', 'deregister', { 'by', by }, flatten(record)) }

@@ -55,6 +55,7 @@ local function evict(member)
   end
 end
 
+insist_on_log()
 local at = 5
 while at <= #ARGV and told < BYTES_AT_ONCE do
   pcall(evict, ARGV[at]) -- one that fails must not keep the others

@@ -25,6 +25,12 @@ local function epoch()
   return epochId
 end
 
+-- Before anything is taken away: a log that somebody spoilt by hand takes no event, and a script that fails midway is not undone.
+local function insist_on_log()
+  local kind = redis.call('TYPE', EVENTS).ok
+  if kind ~= 'stream' and kind ~= 'none' then error('WRONGTYPE ' .. EVENTS .. ' is a ' .. kind .. ' and no stream: delete it') end
+end
+
 -- Entry ids are minted here: Redis milliseconds, never less than the last, and a random low part, so that an id is an
 -- identity: two primaries of a split never mint the same one.
 local function next_id()

@@ -66,6 +66,8 @@ export class Table {
     // A replica that had read less restored what it knew. The later word is here, and is on its way to the store.
     if (known && of !== undefined && compareIds(of, known.of) < 0) return void (change.known = true);
     change.known = isKnown(change, known);
+    // After a loss the store does not know where it was, and those who watch the old home are to be told.
+    if (known && !isDeparture(change) && homeKey(known.record) !== homeKey(record)) change.from ??= { type: known.record.type, group: known.record.group };
     if (isDeparture(change)) this.#depart(change, known);
     else this.#put(record, record.expiresAtMs, change.id, of);
   }

@@ -185,6 +185,13 @@ export const registry: Mutant[] = [
     test: 'test/watch/watch.test.ts',
   },
   {
+    name: 'move-untold-after-a-loss',
+    guard: 'who watches the old home is told of a move that the store does not know of',
+    find: 'change.from ??= { type: known.record.type, group: known.record.group };',
+    replace: 'void homeKey;',
+    test: 'test/registry/table.test.ts',
+  },
+  {
     name: 'stale-unsaid',
     guard: 'an answer of a silent Redis says that it is stale',
     find: 'return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;',

@@ -34,6 +34,13 @@ return { 204, epoch() .. '.' .. head }`,
     test: 'test/redis/races.test.ts test/redis/turns.test.ts test/redis/refusals.test.ts',
   },
   {
+    name: 'evict-untold',
+    guard: 'nobody leaves while the log takes no event',
+    find: `if kind ~= 'stream' and kind ~= 'none' then error(`,
+    replace: `if kind == 'nothing' then error(`,
+    test: 'test/redis/poison.test.ts',
+  },
+  {
     name: 'evict-does-nothing',
     guard: 'an operator ends a hold',
     find: `  hold.state = 'released'

@@ -5,6 +5,8 @@ import type { Keys } from '../../src/redis/keys.js';
 import type { Redis } from 'ioredis';
 import { openRegistry } from '../helpers/gateway.js';
 import { CALLER, complete, lapse } from '../helpers/store.js';
+import { until } from '../helpers/until.js';
+import { watchFrames } from '../helpers/watch-frames.js';
 
 // What a hand with redis-cli can do to one instance, here to the one called `bad`.
 const SPOILT: { title: string; spoil: (raw: Redis, keys: Keys) => Promise<unknown> }[] = [
@@ -82,4 +84,21 @@ test.each(SPOILT)('when $title, the others are renewed', async ({ spoil }) => {
   const { registry } = await spoiltGroup(spoil);
   const results = await registry.heartbeat(['a', 'bad', 'z'].map((instanceId) => ({ instanceId, status: 'error' as const })));
   expect([results[0]?.status, results[2]?.status]).toEqual([200, 200]);
+});
+
+test('while the log is spoilt nobody leaves untold: what was to be removed or evicted is once it is mended', async () => {
+  const opened = await openRegistry();
+  const { registry, store, raw, keys } = opened;
+  for (const instanceId of ['a', 'silent']) await registry.register(complete({ instanceId }), CALLER);
+  await registry.discover({ limit: 10 });
+  const { told } = await watchFrames(registry);
+  await raw.set(keys.events, '1');
+  await expect(registry.remove('a', {}, CALLER)).rejects.toMatchObject({ code: 'store_unavailable' });
+  await raw.zadd(keys.leases, 1, 'game:kr-1:silent');
+  await raw.hset(keys.holds, '', Date.now());
+  await expect(store.scripts.run(store.connection, 'sweep', ['', '', 'game:kr-1:silent'])).rejects.toThrow(keys.events);
+  expect(await raw.zcard(keys.leases)).toBe(2);
+  await raw.del(keys.events);
+  await registry.remove('a', {}, CALLER);
+  await until(() => told().some(({ event }) => event === 'removed'));
 });

@@ -323,4 +323,14 @@ test('a performance does not keep the text of the whole batch that it came with'
   }
   expect(heapMb() - before).toBeLessThan(2);
   expect(table.members.get('i-39')?.performance).toContain('"tps":60');
+
+test('a registration in another home says where the instance was, although the store that lost it does not', () => {
+  const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
+  table.apply(change(idAt(T0), 'registered', record({ group: 'g-1' })));
+  const moved = change(idAt(T0 + 1), 'registered', record({ group: 'g-9' }));
+  table.apply(moved);
+  expect(moved.from).toEqual({ type: record().type, group: 'g-1' });
+  const restored = change(idAt(T0 + 2), 'restored', record({ group: 'g-1' }), { of: idAt(T0 + 2) });
+  table.apply(restored);
+  expect(restored.from).toEqual({ type: record().type, group: 'g-9' });
 });
