@@ -323,6 +323,7 @@ test('a performance does not keep the text of the whole batch that it came with'
   }
   expect(heapMb() - before).toBeLessThan(2);
   expect(table.members.get('i-39')?.performance).toContain('"tps":60');
+});
 
 test('a registration in another home says where the instance was, although the store that lost it does not', () => {
   const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
