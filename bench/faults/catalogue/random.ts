@@ -12,6 +12,9 @@ interface Planned {
   strikes?: Strike[];
 }
 
+/** Until all have settled in the end, and for a start on a busy machine. */
+const BESIDES_MS = 240_000;
+
 /** A run of the random faults' instances and judge, with faults that are planned or the seed's. */
 async function judged({ seed = 1, minutes, slots = 100, strikes }: Planned): Promise<Outcome> {
   const { history, logs } = await runRandom({ seed, minutes, slots, ...(strikes && { strikes }) });
@@ -30,6 +33,7 @@ const each = (from: number, everyMs: number, strikes: Omit<Strike, 'at'>[]): Str
 const slowOne: Fault = {
   name: 'slow-redis-one',
   expectation: 'each reply of Redis comes 200, 900 and 2,000 ms late to one replica: no answer of it that is not marked is older than a second',
+  atMostMs: 60_000 + BESIDES_MS,
   run: (scale) => {
     const values = scale.full ? [200, 900, 2000] : [2000];
     return judged({ minutes: scale.full ? 0.9 : 0.3, strikes: each(3000, 13_000, values.map((value) => ({ kind: 'delay', replica: 0, ms: 10_000, value }))) });
@@ -39,6 +43,7 @@ const slowOne: Fault = {
 const slowAll: Fault = {
   name: 'slow-redis-all',
   expectation: 'the same to all replicas at once: nobody is dropped, and what is older than a second says so',
+  atMostMs: 60_000 + BESIDES_MS,
   run: () =>
     judged({
       minutes: 0.9,
@@ -49,6 +54,7 @@ const slowAll: Fault = {
 const repliesLost: Fault = {
   name: 'replies-lost',
   expectation: 'what Redis answers is lost again and again, and was applied: who repeats with the same ids is found, nobody is doubled, nobody told twice',
+  atMostMs: 60_000 + BESIDES_MS,
   run: () => judged({ minutes: 0.8, strikes: each(3000, 1200, Array.from({ length: 30 }, (_, n) => ({ kind: 'swallow', replica: n % 3, ms: 600 }))) }),
 };
 
@@ -56,6 +62,7 @@ const DAY_MS = 86_400_000;
 const gatewayClocks: Fault = {
   name: 'gateway-clocks',
   expectation: 'the clock of one gateway is 5 s, an hour, a day ahead or behind, and is set right again: nobody early, nobody missing, who dies is swept in time',
+  atMostMs: 120_000 + BESIDES_MS,
   run: () =>
     judged({ minutes: 2, strikes: each(35_000, 12_000, [5000, -5000, 3_600_000, -3_600_000, DAY_MS, -DAY_MS].map((value, n) => ({ kind: 'clock', replica: n % 3, ms: 9000, value }))) }),
 };
@@ -63,12 +70,14 @@ const gatewayClocks: Fault = {
 const redisClock: Fault = {
   name: 'redis-clock',
   expectation: 'the clock of Redis steps 60 s ahead and back, 60 s behind and back: nobody is dropped, and nobody dead stays longer than a ttl after a step',
+  atMostMs: 100_000 + BESIDES_MS,
   run: () => judged({ minutes: 1.6, strikes: each(5000, 40_000, [60_000, -60_000].map((value) => ({ kind: 'redisClock', ms: 20_000, value }))) }),
 };
 
 const stoppedMeanwhile: Fault = {
   name: 'loss-while-one-is-stopped',
   expectation: 'a replica is stopped for 3.9 s, Redis is killed meanwhile and comes back empty, five times: it revives nobody and overwrites nobody',
+  atMostMs: 100_000 + BESIDES_MS,
   run: (scale) =>
     judged({
       seed: 2,
@@ -84,7 +93,7 @@ const fiveMinutes: Fault = {
   name: 'random',
   expectation: 'five minutes of faults by chance (`npm run faults:random`): no answer, event or refusal that no rule of docs/design.md allows',
   alone: true,
-  atMostMs: 600_000,
+  atMostMs: 300_000 + BESIDES_MS,
   run: () => judged({ seed: 2, minutes: 5, slots: 200 }),
 };
 
