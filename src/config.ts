@@ -7,7 +7,9 @@ import type { LeaseLimits } from './registry/registration.js';
 import { misspelt } from './variables.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
-const PRIVATE_NETWORKS = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,::1/128,fc00::/7';
+const PRIVATE_NETWORKS = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7';
+/** Of a developer who tries it out on one machine: anywhere else it is the gateway's own host, whose ports are nobody's to look at. */
+const LOOPBACK = '127.0.0.0/8,::1/128';
 
 export interface Config {
   host: string;
@@ -82,7 +84,10 @@ export function readConfig(env: Env = process.env): Config {
     trustProxy: read.list('TRUST_PROXY', isCidr, 'a list of CIDRs or addresses, such as 10.0.0.0/8,127.0.0.1'),
     corsOrigins: read.list('CORS_ORIGINS', isOrigin, 'a list of exact origins, such as https://ops.example.com'),
     ...(rateLimitPerSecond !== undefined && { rateLimitPerSecond }),
-    healthCheckCidrs: read.list('HEALTH_CHECK_CIDRS', isCidr, 'a list of CIDRs, such as 10.0.0.0/8', PRIVATE_NETWORKS),
+    healthCheckCidrs:
+      env.HEALTH_CHECK_CIDRS?.trim() === 'none'
+        ? []
+        : read.list('HEALTH_CHECK_CIDRS', isCidr, 'a list of CIDRs, such as 10.0.0.0/8, or none', embedded ? `${PRIVATE_NETWORKS},${LOOPBACK}` : PRIVATE_NETWORKS),
     metricsPublic: read.oneOf('METRICS_PUBLIC', 'false', ['true', 'false']) === 'true',
     logLevel: read.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     notify: Boolean(env.NOTIFY_SOCKET),

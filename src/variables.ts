@@ -28,7 +28,7 @@ export const VARIABLES: Variable[] = [
   row('TRUST_PROXY', '', "Balancers whose X-Forwarded-For is believed: CIDRs or addresses, comma-separated; empty: nobody's"),
   row('CORS_ORIGINS', '', 'Exact origins whose pages may call the API, comma-separated; empty: none'),
   row('RATE_LIMIT_PER_SECOND', '', 'Requests a second per token and replica, heartbeats counted by themselves; empty: no limit'),
-  row('HEALTH_CHECK_CIDRS', '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,::1/128,fc00::/7', 'Where healthCheck=true may connect; link-local addresses never'),
+  row('HEALTH_CHECK_CIDRS', '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7', 'Where healthCheck=true may connect: CIDRs or addresses, or none; with the embedded Redis loopback too; link-local and metadata addresses never'),
   row('METRICS_PUBLIC', 'false', 'true: /metrics without a token'),
   row('LOG_LEVEL', 'info', 'fatal, error, warn, info, debug, trace or silent; a line for each request at debug'),
   row('NODE_ENV', '', 'production: refuse to start without REDIS_URL'),

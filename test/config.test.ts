@@ -31,8 +31,16 @@ test('with nothing set it is embedded, on loopback, with the documented defaults
     lease: { defaultSeconds: 30, minSeconds: 2, maxSeconds: 3600 },
     heartbeatIntervalMs: 10_000, sweepIntervalMs: 1000, reconcileIntervalMs: 30_000, eventsMax: 50_000, offlineSeconds: 300, maxStaleSeconds: 3600,
     trustProxy: [], corsOrigins: [], metricsPublic: false, logLevel: 'info', notify: false,
-    healthCheckCidrs: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '127.0.0.0/8', '::1/128', 'fc00::/7'],
+    healthCheckCidrs: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', '127.0.0.0/8', '::1/128'],
   });
+});
+
+test('health checks go to private networks; to loopback only when the Redis is embedded; nowhere, if so asked', () => {
+  const external = readConfig(EXTERNAL).healthCheckCidrs;
+  expect(external).toEqual(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
+  expect(readConfig({ ...EXTERNAL, HEALTH_CHECK_CIDRS: '' }).healthCheckCidrs).toEqual(external);
+  for (const none of ['none', ' none ']) expect(readConfig({ HEALTH_CHECK_CIDRS: none }).healthCheckCidrs).toEqual([]);
+  expect(problems({ HEALTH_CHECK_CIDRS: 'none,10.0.0.0/8' })).toHaveLength(1);
 });
 
 test('an empty variable counts as one that is not set', () => {

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox';
-import { GroupName, Incarnation, InstanceId, LABEL_KEY_PATTERN, NAME_PATTERN, PATH_PATTERN, PROTOCOL_PATTERN, Timestamp, TypeName } from './names.js';
+import { GroupName, HOST_PATTERN, Incarnation, InstanceId, LABEL_KEY_PATTERN, NAME_PATTERN, PATH_PATTERN, PROTOCOL_PATTERN, Timestamp, TypeName } from './names.js';
 
 export const STATUSES = ['initializing', 'ready', 'shutting_down', 'error'] as const;
 export const MAX_LABELS = 32;
@@ -13,9 +13,10 @@ export type Status = (typeof STATUSES)[number];
 
 const Hostname = Type.String({
   format: 'host',
+  pattern: HOST_PATTERN,
   minLength: 1,
   maxLength: 253,
-  description: 'RFC 1123 name or address',
+  description: 'Host name (RFC 1123, and underscores) or address',
   examples: ['game-7.kr-1.example.com'],
 });
 const Address = (description: string, example: string) =>

@@ -5,6 +5,11 @@ export const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
 /** A label's key: a name that may also hold slashes, as in `app.example.com/tier`. */
 export const LABEL_KEY_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$';
 
+const HOST_LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+/** What a validator that does not know our formats can tell of a host name or an address. */
+export const HOST_PATTERN = `^${HOST_LABEL}(?:\\.${HOST_LABEL})*$|^[0-9A-Fa-f:.]{2,45}$`;
+export const HOST_RULE = 'must be a host name (letters, digits, hyphens, underscores and dots) or an IP address, without scheme or port';
+
 export const AFTER_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(:[A-Za-z0-9][A-Za-z0-9._-]{0,62}){2}$';
 export const PROTOCOL_PATTERN = '^[a-z][a-z0-9+.-]{0,15}$';
 export const PATH_PATTERN = '^/[!-~]*$';
@@ -14,6 +19,7 @@ const NAME_RULE = 'must be 1 to 63 letters, digits, dots, underscores or hyphens
 export const patternRules: Record<string, string> = {
   [NAME_PATTERN]: NAME_RULE,
   [LABEL_KEY_PATTERN]: `${NAME_RULE}, or slashes`,
+  [HOST_PATTERN]: HOST_RULE,
   [AFTER_PATTERN]: 'must be the `next` of the page before',
   [PROTOCOL_PATTERN]: 'must be a protocol in lower case, such as tcp or udp, of at most 16 letters, digits, + . -',
   [PATH_PATTERN]: 'must be a path that begins with a slash, without spaces',

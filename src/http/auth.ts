@@ -11,6 +11,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a token must be allowed to do; `public` needs none. */
     access?: TokenVerb | 'public';
+    /** What it tells is of the whole registry: not for a token with patterns. `admin` will do for it, too. */
+    whole?: boolean;
     /** Heartbeats count by themselves: other traffic must not push leases out. */
     bucket?: 'heartbeat';
   }
@@ -43,6 +45,12 @@ function tokenOf(request: FastifyRequest, tokens: TokenStore, sessionSecret: Ses
   if (secret !== undefined) return tokens.find(secret);
   if (headers.authorization !== undefined || headers.cookie === undefined) return undefined;
   return method === 'GET' || method === 'HEAD' ? findSession(headers.cookie, tokens, sessionSecret()) : undefined;
+}
+
+/** What this token lacks for a route. */
+function lackOf({ verbs, scope }: Token, access: TokenVerb, whole: boolean): string | undefined {
+  if (whole && scope) return 'this tells of the whole registry, and the token is for a part of it: use one without types and groups';
+  return verbs.has(access) || (whole && verbs.has('admin')) ? undefined : `this token may not ${access}`;
 }
 
 /** Who causes an event, for the event. */
@@ -98,7 +106,8 @@ export async function installAuth(app: FastifyInstance, { tokens, sessionSecret,
     if (access === 'public') return done();
     const token = tokenOf(request, tokens, sessionSecret);
     if (!token) return void refuse(request).catch(done);
-    if (!token.verbs.has(access)) return done(new RegistryError('forbidden', `this token may not ${access}`));
+    const lack = lackOf(token, access, request.routeOptions.config.whole ?? false);
+    if (lack !== undefined) return done(new RegistryError('forbidden', lack));
     request.token = token;
     request.registry = registryFor(token);
     if (!requests) return done();

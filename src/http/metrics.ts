@@ -116,10 +116,11 @@ export function installMetrics(app: FastifyInstance, metrics: Metrics, view: Vie
   app.get(
     '/metrics',
     {
-      config: { access: isPublic ? 'public' : 'read' },
+      config: { access: isPublic ? 'public' : 'read', whole: true },
       schema: {
         operationId: 'metrics',
         summary: 'Prometheus metrics of this replica',
+        description: 'They count the whole registry: the token needs `read` or `admin`, and no patterns.',
         tags: ['operations'],
         querystring: noQuery,
         response: {

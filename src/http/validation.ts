@@ -113,7 +113,9 @@ export function fieldErrors(failures: FastifySchemaValidationError[], context = 
     else ofUnion.set(union, [...(ofUnion.get(union) ?? []), failure]);
   }
   for (const branches of ofUnion.values()) told.push(...bestOf(branches));
-  return told.slice(0, MAX_ERRORS).map((failure) => ({ pointer: pointerOf(failure, context), detail: ruleOf(failure, context) }));
+  // A format and its pattern say the same.
+  const errors = told.map((failure) => ({ pointer: pointerOf(failure, context), detail: ruleOf(failure, context) }));
+  return [...new Map(errors.map((error) => [`${error.pointer} ${error.detail}`, error])).values()].slice(0, MAX_ERRORS);
 }
 
 /** The shortest path of these that a path lies in. */

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { readConfig } from '../../src/config.js';
+import { mayProbe, parseNetwork } from '../../src/probes/networks.js';
 import { createTcpProber } from '../../src/probes/tcp.js';
 import { buildGateway, registration } from '../helpers/gateway.js';
 import { listening } from '../helpers/listening.js';
@@ -65,6 +67,25 @@ test('link-local addresses are never asked, whatever is allowed', async () => {
   const addresses = ['169.254.169.254', '::ffff:169.254.169.254', 'fe80::1'];
   for (const [i, privateIp] of addresses.entries()) await register(call, `metadata-${i}`, { privateIp, publicIp: '169.254.1.1', ports: [80] });
   expect(await check(call)).toMatchObject({ ids: { length: 3 }, unchecked: '3' });
+});
+
+const network = (...cidrs: string[]) => cidrs.map(parseNetwork);
+
+test.each([
+  ['100.100.100.200', '100.64.0.0/10'], ['168.63.129.16', '168.63.0.0/16'], ['192.0.0.192', '192.0.0.0/24'], ['::ffff:100.100.100.200', '100.64.0.0/10'],
+  ['fd00:ec2::254', 'fc00::/7'], ['fd20:ce::254', 'fc00::/7'], ['169.254.1.1', '169.254.0.0/16'], ['::ffff:169.254.1.1', '::ffff:169.254.0.0/112'],
+  ['64:ff9b::a00:1', '::/0'], ['2002:a00:1::', '::/0'], ['::ffff:0:10.0.0.1', '::/0'],
+])('%s is never asked, though %s is allowed', (address, cidr) => {
+  expect(mayProbe(address, network(cidr))).toBe(false);
+});
+
+test('IPv4-mapped forms are IPv4, of addresses and of networks', () => {
+  for (const cidr of ['10.0.0.0/8', '::ffff:10.0.0.0/104', '10.0.0.7', '::ffff:10.0.0.7']) {
+    expect([mayProbe('10.0.0.7', network(cidr)), mayProbe('::ffff:10.0.0.7', network(cidr)), mayProbe('::ffff:11.0.0.7', network(cidr))]).toEqual([true, true, false]);
+  }
+  const external = network(...readConfig({ REDIS_URL: 'redis://h', API_TOKENS: 'secret-token' }).healthCheckCidrs);
+  for (const loopback of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '::127.0.0.1']) expect(mayProbe(loopback, external)).toBe(false);
+  for (const own of ['10.1.2.3', '192.168.1.1', 'fd12::1']) expect(mayProbe(own, external)).toBe(true);
 });
 
 test('a page keeps its place when all in it fail', async () => {

@@ -3,9 +3,10 @@ import { expect, test } from 'vitest';
 import { CHANGE_KINDS } from '../../src/contract/index.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { version } from '../../src/http/version.js';
-import { buildGateway, registration } from '../helpers/gateway.js';
+import { buildGateway, caller, registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
+import { secretOf, tokensOf } from '../helpers/tokens.js';
 
 const gateway = sharedGateway();
 
@@ -13,6 +14,20 @@ test('metrics need a token unless they are public', async () => {
   expectProblem(await request(gateway().app.server).get('/metrics'), 401, 'unauthorized');
   const { app } = await buildGateway({ metricsPublic: true });
   await request(app.server).get('/metrics').expect(200);
+});
+
+test('metrics tell of the whole registry: a token with patterns has none of it, one that may read or admin has', async () => {
+  const tokens = tokensOf(
+    { name: 'reader', verbs: ['read'] },
+    { name: 'operator', verbs: ['admin'] },
+    { name: 'writer', verbs: ['write'] },
+    { name: 'tenant', verbs: ['read', 'write'], types: ['game'] },
+    { name: 'tenant-admin', verbs: ['read', 'admin'], groups: ['kr-*'] },
+  );
+  const { app } = await buildGateway({ tokens });
+  const ask = (name: string) => caller(app.server, secretOf(name)).get('//metrics');
+  for (const name of ['reader', 'operator']) await ask(name).expect(200);
+  for (const name of ['writer', 'tenant', 'tenant-admin']) expectProblem(await ask(name), 403, 'forbidden');
 });
 
 test('metrics are in the Prometheus text format, with a HELP and a TYPE for each', async () => {

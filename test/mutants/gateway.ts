@@ -136,6 +136,27 @@ export const gateway: Mutant[] = [
     test: 'test/http/session.test.ts',
   },
   {
+    name: 'metrics-for-a-part',
+    guard: 'what tells of the whole registry is not for a token with patterns',
+    find: 'if (whole && scope) return',
+    replace: 'if (whole && scope && !verbs) return',
+    test: 'test/http/metrics.test.ts',
+  },
+  {
+    name: 'metadata-probed',
+    guard: 'metadata addresses are never asked',
+    find: '!within(parsed, METADATA) &&',
+    replace: '(within(parsed, METADATA) || parsed) &&',
+    test: 'test/http/health-check.test.ts',
+  },
+  {
+    name: 'loopback-probed',
+    guard: 'the own host is not probed',
+    find: 'embedded ? `${PRIVATE_NETWORKS},${LOOPBACK}` : PRIVATE_NETWORKS',
+    replace: '`${PRIVATE_NETWORKS},${LOOPBACK}`',
+    test: 'test/config.test.ts',
+  },
+  {
     name: 'smeared-past-half-a-lease',
     guard: 'a heartbeat is never asked for later than half a lease',
     find: 'const latest = Math.max(intervalMs, Math.min(1.5 * intervalMs, ttlMs / 2));',
