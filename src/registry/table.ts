@@ -32,6 +32,7 @@ export class Table {
   version = 0;
   watermarkMs = 0;
   readonly #lapses = new LapseSchedule<Member>(leavesAt);
+  readonly #isAhead = (ms: number) => this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
   #graceFromMs: number;
   #lullFromMs: number;
 
@@ -219,10 +220,6 @@ export class Table {
       // No lease ends later than one ttl from now; lua/include/setback.lua cuts those in the store.
       this.#score(member, clockSetBack ? Math.min(member.scoreMs, this.watermarkMs + member.record.ttlMs) : member.scoreMs);
     }
-  }
-
-  #isAhead(ms: number) {
-    return this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
   }
 
   #changed(group: Group, record?: LogRecord) {
