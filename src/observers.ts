@@ -24,6 +24,7 @@ export function readerObserver(metrics: Metrics, standing: Standing, log: Logger
       loaded = true;
     },
     recovered: () => metrics.recoveries.inc(),
+    diverged: (reason) => metrics.divergences.labels(reason).inc(),
   };
 }
 

@@ -29,9 +29,10 @@ function counters() {
     evictions: new Counter({ registers, name: 'rollcall_evictions_total', help: 'Instances evicted by this replica' }),
     rescored: new Counter({ registers, name: 'rollcall_rescored_total', help: 'Leases that the sweep found to end later, by grace' }),
     changes: new Counter({ registers, name: 'rollcall_changes_total', help: 'Changes read from the log, by kind', labelNames: ['kind'] }),
-    reloads: new Counter({ registers, name: 'rollcall_view_loads_total', help: 'Times the whole registry was read: start, lag (the log had a gap), epoch (it was another), outdated (others know better)', labelNames: ['reason'] }),
+    reloads: new Counter({ registers, name: 'rollcall_view_loads_total', help: 'Times the whole registry was read: start, lag (the log had a gap), epoch (it was another), outdated (others know better), diverged (it was proved wrong)', labelNames: ['reason'] }),
     watchersEnded: new Counter({ registers, name: 'rollcall_watchers_ended_total', help: 'Watchers ended by this replica: slow, stuck, revoked, shutdown', labelNames: ['reason'] }),
     recoveries: new Counter({ registers, name: 'rollcall_recoveries_total', help: 'Times this replica gave back to Redis what that had lost' }),
+    divergences: new Counter({ registers, name: 'rollcall_divergences_total', help: 'Proofs that the view was not what Redis or another replica says: beat (of an unknown instance), tag (other content at the same position), log (not the one that was read)', labelNames: ['reason'] }),
     shed: new Counter({ registers, name: 'rollcall_shed_total', help: 'Requests refused for want of time: read, write, heartbeat', labelNames: ['work'] }),
     reconciled: new Counter({ registers, name: 'rollcall_reconciled_total', help: 'Hand-written keys mended', labelNames: ['action'] }),
   };
@@ -47,7 +48,7 @@ export function createMetrics() {
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Every label value that can occur is there from the start, at 0: a rate over a series that begins with its first event misses that event. */
-function startAtZero({ build, requests, heartbeats, sweeps, changes, reloads, watchersEnded, shed, reconciled }: ReturnType<typeof counters>) {
+function startAtZero({ build, requests, heartbeats, sweeps, changes, reloads, divergences, watchersEnded, shed, reconciled }: ReturnType<typeof counters>) {
   build.labels(version, process.versions.node).set(1);
   const each = (counter: Counter, values: readonly string[]) => {
     for (const value of values) counter.labels(value).inc(0);
@@ -55,7 +56,8 @@ function startAtZero({ build, requests, heartbeats, sweeps, changes, reloads, wa
   each(heartbeats, ['200', '404', '409', '503']);
   each(sweeps, ['done', 'failed']);
   each(changes, [...CHANGE_KINDS, 'unknown']);
-  each(reloads, ['start', 'lag', 'epoch', 'outdated']);
+  each(reloads, ['start', 'lag', 'epoch', 'outdated', 'diverged']);
+  each(divergences, ['beat', 'tag', 'log']);
   each(watchersEnded, ['slow', 'stuck', 'revoked', 'shutdown']);
   each(shed, SHED_ORDER);
   each(reconciled, ['removed', 'adopted']);

@@ -41,12 +41,12 @@ export class LogTail {
 
   constructor(private readonly source: Source) {}
 
-  /** The pulse, and what came since the last read; undefined when Redis had to be given the script first. */
-  async read(): Promise<Read | undefined> {
+  /** `said` is for the other replicas. The pulse, and what came since the last read; undefined when Redis had to be given the script first. */
+  async read(said = ''): Promise<Read | undefined> {
     const { connection, keys, scripts } = this.source;
     const askedAt = performance.now();
     const pipeline = connection.pipeline();
-    pipeline.evalsha(...scripts.command('pulse', [''], 'sha'));
+    pipeline.evalsha(...scripts.command('pulse', ['', said], 'sha'));
     const count = Math.max(1, Math.min(COUNT, Math.floor(LETTERS / Math.max(1, this.#largest))));
     pipeline.xread('COUNT', count, 'STREAMS', keys.events, keys.beats, this.places.events, this.places.beats);
     const [[pulseError, pulse] = [new Error('no reply')], [readError, streams] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
@@ -81,11 +81,15 @@ export class LogTail {
     return changes;
   }
 
-  takeBeats(beats: Entry[], table: Table) {
+  /** Returns the ids that the table does not know. */
+  takeBeats(beats: Entry[], table: Table): string[] {
+    const unknown: string[] = [];
     for (const entry of beats) {
       const { ids, performances, atMs } = decodeBeats(entry);
       table.renew(ids, performances, atMs);
       this.places.beats = entry[0];
+      for (const id of ids) if (!table.members.has(id)) unknown.push(id);
     }
+    return unknown;
   }
 }

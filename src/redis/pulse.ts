@@ -19,12 +19,14 @@ export interface Pulse {
   speakingUntilMs: number;
   /** The epoch began with nothing, and nobody has given back what may have been there before. */
   fromNothing: boolean;
+  /** What a replica told last of its content (divergence.ts); '' for nothing. */
+  said: string;
 }
 
 export function decodePulse(reply: unknown): Pulse {
-  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs, lullFromMs, speakingUntilMs, fromNothing] = reply as string[];
+  const [nowMs, graceFromMs, epoch = '', epochAtMs, head = '', sweptAtMs, judgedMs, lullFromMs, speakingUntilMs, fromNothing, said = ''] = reply as string[];
   const times = { nowMs: Number(nowMs), graceFromMs: Number(graceFromMs), epochAtMs: Number(epochAtMs), sweptAtMs: Number(sweptAtMs), judgedMs: Number(judgedMs), lullFromMs: Number(lullFromMs) };
-  return { epoch, head, ...times, speakingUntilMs: Number(speakingUntilMs), fromNothing: fromNothing === '1' };
+  return { epoch, head, ...times, speakingUntilMs: Number(speakingUntilMs), fromNothing: fromNothing === '1', said };
 }
 
 export async function takePulse(connection: Connection, scripts: Scripts): Promise<Pulse> {

@@ -1,4 +1,5 @@
 import type { Change } from '../registry/change.js';
+import type { DivergenceReason } from './divergence.js';
 
 export interface ReaderOptions {
   offlineMs: number;
@@ -14,6 +15,8 @@ export interface ReaderObserver {
   loaded: (reason: LoadReason) => void;
   /** Redis had lost what this replica knows, and has it again. */
   recovered: () => void;
+  /** It is proved that the view and Redis, or two replicas, do not say the same. */
+  diverged: (reason: DivergenceReason) => void;
 }
 
-export type LoadReason = 'start' | 'lag' | 'epoch' | 'outdated';
+export type LoadReason = 'start' | 'lag' | 'epoch' | 'outdated' | 'diverged';

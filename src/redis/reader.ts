@@ -9,6 +9,7 @@ import type { Source } from './load.js';
 import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
+import { Divergence, type DivergenceReason } from './divergence.js';
 import { LastPulse } from './last-pulse.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { LoadReason, ReaderOptions } from './reader-options.js';
@@ -28,8 +29,7 @@ const RETRY_MS = 100;
  */
 export class Reader {
   #loaded: Loaded | undefined;
-  /** What the view has while everything is read anew. */
-  #former: Loaded | undefined;
+  #former: Loaded | undefined; // what the view has while everything is read anew
   #adopted = false;
   #reason: LoadReason = 'start';
   #loadStartedAt = 0;
@@ -41,10 +41,9 @@ export class Reader {
   readonly #ends: LeaseEnds;
   readonly #tail: LogTail;
   readonly #recovery: Recovery;
-  /** The latest changes that were read, those too that Redis has lost since. */
-  #memory: Ring | undefined;
+  readonly #divergence: Divergence;
+  #memory: Ring | undefined; // the latest changes that were read, those too that Redis has lost since
   #recoveringSince: number | undefined;
-  #graceFromMs = 0;
 
   /** Two connections: one to read with, and one to wait for news on. */
   constructor(
@@ -58,6 +57,7 @@ export class Reader {
     this.#tail = new LogTail(source);
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
     this.#recovery = new Recovery(source, view);
+    this.#divergence = new Divergence(source);
   }
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
@@ -91,7 +91,7 @@ export class Reader {
       try {
         if (!this.#loaded) await this.#load();
         await this.#ends.step(this.#behind);
-        const read = await this.#tail.read();
+        const read = await this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
         if (read) await this.#take(read);
         if (this.#behind || this.#ends.reading) continue;
         await sleep(PAUSE_MS);
@@ -110,13 +110,12 @@ export class Reader {
     this.#memory = ring;
     this.#tail.places = places;
     this.#adopted = false;
-    this.#graceFromMs = pulse.graceFromMs;
+    this.#recovery.checkedFromMs = pulse.graceFromMs;
   }
 
   /** Applies what was read. */
-  async #take(read: Read) {
+  async #take(read: Read, { table } = this.#loaded as Loaded) {
     const { askedAt, pulse, events, beats, more } = read;
-    const { table } = this.#loaded as Loaded;
     this.#answered(pulse);
     if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
     this.#tail.insist(read);
@@ -130,7 +129,7 @@ export class Reader {
     }
     this.#behind = more.events || more.beats;
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
-    if (!more.events) for await (const some of inSlices(beats)) this.#tail.takeBeats(some, table);
+    if (!more.events) for await (const some of inSlices(beats)) this.#divergence.beaten(this.#tail.takeBeats(some, table));
     const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));
     if (adopted) this.view.settle([]);
     if (this.#behind || this.#ends.reading) return;
@@ -141,6 +140,7 @@ export class Reader {
   #apply(change: Change) {
     const { table, ring } = this.#loaded as Loaded;
     table.apply(change);
+    if (this.#settled) this.#divergence.applied(change.id, table);
     ring.push(change);
     if (this.#memory !== ring) this.#memory?.push(change);
     this.#recovery.read(change);
@@ -171,12 +171,11 @@ export class Reader {
   }
 
   /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
-  async #recover({ graceFromMs }: Pulse) {
+  async #recover({ graceFromMs, said }: Pulse) {
     if (!this.#adopted) return;
-    if (graceFromMs !== this.#graceFromMs) {
-      this.#graceFromMs = graceFromMs;
-      if (this.#recovery.left === 0) await this.#recovery.check();
-    }
+    const proof = this.#settled && (await this.#divergence.proof((this.#loaded as Loaded).table, said));
+    if (proof) return this.#startOver('diverged', proof);
+    await this.#recovery.checkAfter(graceFromMs);
     this.#recovery.checkPending();
     if (this.#recovery.left > 0) {
       if (!this.#recovery.due) return;
@@ -188,6 +187,11 @@ export class Reader {
       this.view.recovered();
       this.options.observer.recovered();
     }
+  }
+
+  /** The view is the registry's, and nothing of it is still to be given back. */
+  get #settled(): boolean {
+    return this.#adopted && this.#recoveringSince === undefined && this.#recovery.left === 0;
   }
 
   async #failed(error: Error) {
@@ -203,12 +207,12 @@ export class Reader {
   }
 
   /** The log is another, or lacks what was read. What this replica knows is kept, unless others know better. */
-  async #mend({ sameEpoch }: BrokenLog) {
+  async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {
     this.view.doubt();
-    const loaded = this.#loaded as Loaded;
     const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
     if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
     this.#recoveringSince ??= performance.now();
+    this.options.observer.diverged('log');
     this.view.reunite(true);
     this.log.warn('redis has lost what this replica knows: giving it back');
     const found = await this.#recovery.begin(this.#memory as Ring, sameEpoch);
@@ -216,14 +220,18 @@ export class Reader {
     this.view.reunite(true);
     const { position, ring, holds } = found;
     loaded.table.rebase(position, holds);
+    this.#divergence.forget();
     this.#loaded = { table: loaded.table, ring };
     this.view.rebase(this.#loaded);
     this.#tail.places = { chain: position.id, events: position.id || '0-0', beats: '0-0' };
     this.#ends.lose(); // where the beats go on is not known either
   }
 
-  #startOver(reason: LoadReason) {
-    this.log.warn({ reason }, 'the log of changes has a gap or is another: reading the whole registry again');
+  #startOver(reason: LoadReason, proof?: DivergenceReason) {
+    if (proof) this.options.observer.diverged(proof);
+    this.view.doubt();
+    this.#divergence.forget();
+    this.log.warn({ reason, proof }, 'the log of changes has a gap or is another: reading the whole registry again');
     this.#reason = reason;
     if (this.#adopted) this.#former = this.#loaded;
     this.#loaded = undefined;

@@ -51,6 +51,8 @@ export class Recovery {
   /** What is still to be given back, by id. */
   #words = new Map<string, Word>();
   #startedAt = -Infinity;
+  /** The grace after which it was looked last whether records had gone. */
+  checkedFromMs = 0;
   #failedAt = -Infinity;
 
   constructor(
@@ -100,8 +102,10 @@ export class Recovery {
   }
 
   /** After an outage that broke nothing: records may have gone all the same, so what is missing is given back. */
-  async check() {
-    this.#start(await this.#wordsOnMissing([...this.#known.table.members.values()]));
+  async checkAfter(graceFromMs: number) {
+    if (graceFromMs === this.checkedFromMs) return;
+    this.checkedFromMs = graceFromMs;
+    if (this.left === 0) this.#start(await this.#wordsOnMissing([...this.#known.table.members.values()]));
   }
 
   /**

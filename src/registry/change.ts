@@ -1,6 +1,6 @@
 import type { ChangeKind } from '../contract/index.js';
 import { instanceJson, isoOf, type LogRecord } from './record.js';
-import type { Home } from './home.js';
+import { homeKey, type Home } from './home.js';
 import type { Hold } from './hold.js';
 import { holdJson } from './hold.js';
 import { msOfId, revisionOf } from './revision.js';
@@ -69,4 +69,17 @@ export function departureByMoveJson({ epoch, id, by, replaces, from, record }: C
   const { instanceId, type, group } = record;
   const instance = { instanceId, incarnation: replaces, ...from };
   return JSON.stringify({ kind: 'removed', revision: revisionOf({ epoch, id }), at: isoOf(msOfId(id)), cause: 'moved', by, ...(mayTellWhere && { to: { type, group } }), instance });
+}
+
+/** What was written again after a loss tells watchers nothing, where it says what they know. */
+export function isKnown(change: Change, known: LogRecord | undefined): boolean {
+  if (isDeparture(change)) return change.of !== undefined && !known;
+  if (change.kind === 'updated' || !known) return false;
+  return known.tag.hi === change.record.tag.hi && known.tag.lo === change.record.tag.lo && homeKey(known) === homeKey(change.record);
+}
+
+/** After a loss the store does not know where an instance was, and those who watch the old home are to be told. */
+export function noteMove(change: Change, known: LogRecord | undefined) {
+  if (!known || isDeparture(change) || homeKey(known) === homeKey(change.record)) return;
+  change.from ??= { type: known.type, group: known.group };
 }

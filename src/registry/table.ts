@@ -1,4 +1,5 @@
-import { departureOf, isDeparture, type Change } from './change.js';
+import { type Change, departureOf, isDeparture, isKnown, noteMove } from './change.js';
+import { TagSum } from './content-tag.js';
 import { Departed } from './departed.js';
 import type { Group, Member } from './group.js';
 import { Groups } from './groups.js';
@@ -24,6 +25,8 @@ export class Table {
   readonly members = new Map<string, Member>();
   readonly departed: Departed;
   readonly groups = new Groups();
+  /** Of all members, lapsed or not: the same on every replica at the same position. */
+  readonly content = new TagSum();
   readonly news = new News();
   /** Whose `performance` changed since somebody emptied this; nobody collects it unless asked to. */
   readonly performing = new Set<Member>();
@@ -66,9 +69,8 @@ export class Table {
     if (kind === undefined || (known && compareIds(change.id, known.changedBy) <= 0)) return;
     // A replica that had read less restored what it knew. The later word is here, and is on its way to the store.
     if (known && of !== undefined && compareIds(of, known.of) < 0) return void (change.known = true);
-    change.known = isKnown(change, known);
-    // After a loss the store does not know where it was, and those who watch the old home are to be told.
-    if (known && !isDeparture(change) && homeKey(known.record) !== homeKey(record)) change.from ??= { type: known.record.type, group: known.record.group };
+    change.known = isKnown(change, known?.record);
+    noteMove(change, known?.record);
     if (isDeparture(change)) this.#depart(change, known);
     else this.#put(record, record.expiresAtMs, change.id, of);
   }
@@ -135,6 +137,7 @@ export class Table {
     const [{ performance, renewedAtMs }, group] = [record, this.groups.open(record)];
     const member: Member = { record: withoutPerformance(record), group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
+    this.content.add(record.tag);
     this.news.touched(record);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
     this.#score(member, scoreMs);
@@ -153,6 +156,7 @@ export class Table {
   #drop(member: Member) {
     const { group } = member;
     this.#lapses.forget(member);
+    this.content.remove(member.record.tag);
     group.suspects.delete(member);
     if (member.lapsed) group.lapsed.delete(member);
     else {
@@ -237,12 +241,4 @@ function mark(member: Member, suspect: boolean) {
   member.suspect = suspect;
   if (suspect) member.group.suspects.add(member);
   else member.group.suspects.delete(member);
-}
-
-/** What was written again after a loss tells watchers nothing, where it says what they know. */
-function isKnown(change: Change, known: Member | undefined): boolean {
-  if (isDeparture(change)) return change.of !== undefined && !known;
-  if (change.kind === 'updated' || !known) return false;
-  const { tag } = known.record;
-  return tag.hi === change.record.tag.hi && tag.lo === change.record.tag.lo && homeKey(known.record) === homeKey(change.record);
 }

@@ -77,7 +77,7 @@ export async function openGated(opened: Opened, url = inject('redisUrl')) {
 export async function openCautious(store: Store, url: string) {
   const config = { target: parseRedisUrl(url) };
   const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 3_600_000 });
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined, diverged: () => undefined };
   const source = { ...store, connection: await openReaderConnection(config, silent) };
   const reader = new Reader(source, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: false, observer }, silent);
   await reader.start();

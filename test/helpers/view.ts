@@ -20,7 +20,7 @@ export const emptyView = (maxStaleMs = 3_600_000) => new View({ hub: new WatchHu
 export async function openView(store: Store, config: ConnectionConfig, cleanup: (close: () => Promise<void>) => void = onTestFinished, maxStaleMs?: number, loaded: (reason: string) => unknown = () => undefined) {
   const view = emptyView(maxStaleMs);
   const connection = await openReaderConnection(config, silent);
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded, recovered: () => undefined };
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded, recovered: () => undefined, diverged: () => undefined };
   const reader = new Reader({ ...store, connection }, await openReaderConnection(config, silent), view, { offlineMs: 300_000, ownStore: true, observer }, silent);
   await reader.start();
   const close = async () => {

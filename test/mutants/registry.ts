@@ -187,8 +187,8 @@ export const registry: Mutant[] = [
   {
     name: 'move-untold-after-a-loss',
     guard: 'who watches the old home is told of a move that the store does not know of',
-    find: 'change.from ??= { type: known.record.type, group: known.record.group };',
-    replace: 'void homeKey;',
+    find: 'change.from ??= { type: known.type, group: known.group };',
+    replace: '',
     test: 'test/registry/table.test.ts',
   },
   {

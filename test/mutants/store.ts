@@ -18,8 +18,8 @@ export const store: Mutant[] = [
   {
     name: 'beats-before-events',
     guard: 'events are applied before beats',
-    find: 'if (!more.events) for await (const some of inSlices(beats)) this.#tail.takeBeats(some, table);',
-    replace: 'for await (const some of inSlices(beats)) this.#tail.takeBeats(some, table);',
+    find: 'if (!more.events) for await (const some of inSlices(beats)) this.#divergence.beaten(',
+    replace: 'for await (const some of inSlices(beats)) this.#divergence.beaten(',
     test: 'test/redis/reader-order.test.ts',
   },
   {
@@ -51,6 +51,20 @@ export const store: Mutant[] = [
     test: 'test/recovery/common-ground.test.ts',
   },
   {
+    name: 'beat-of-a-stranger-is-nothing',
+    guard: 'a beat of an instance that the view does not know is noticed',
+    find: 'return known.length > 0;',
+    replace: 'return known.length > 1e9;',
+    test: 'test/recovery/divergence.test.ts',
+  },
+  {
+    name: 'differing-tags-are-nothing',
+    guard: 'two replicas with other content at one position notice it',
+    find: 'return now > until;',
+    replace: 'return now > until + 1e9;',
+    test: 'test/recovery/divergence.test.ts',
+  },
+  {
     name: 'discover-writes',
     guard: 'discover never writes',
     find: 'let answer = await view.ask(query);',
@@ -75,9 +89,9 @@ export const store: Mutant[] = [
   {
     name: 'lost-and-silent',
     guard: 'a replica that finds that Redis has lost something says so at once',
-    find: `async #mend({ sameEpoch }: BrokenLog) {
+    find: `async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {
     this.view.doubt();`,
-    replace: 'async #mend({ sameEpoch }: BrokenLog) {',
+    replace: 'async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {',
     test: 'test/redis/slow-redis.test.ts',
   },
   {
@@ -178,7 +192,7 @@ export const store: Mutant[] = [
   {
     name: 'outage-unchecked',
     guard: 'records that went missing in an outage are given back',
-    find: 'if (this.#recovery.left === 0) await this.#recovery.check();',
+    find: 'await this.#recovery.checkAfter(graceFromMs);',
     replace: '',
     test: 'test/recovery/outage.test.ts',
   },

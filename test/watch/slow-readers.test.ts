@@ -22,7 +22,7 @@ async function countingGateway() {
   const metrics = createMetrics();
   const view = new View({ hub: new WatchHub(sseFrames, { ended: (reason) => metrics.watchersEnded.labels(reason).inc() }), maxStaleMs: 3_600_000 });
   const config = { target: parseRedisUrl(inject('redisUrl')) };
-  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined };
+  const observer = { reachable: () => undefined, applied: () => undefined, loaded: () => undefined, recovered: () => undefined, diverged: () => undefined };
   const [connection, waiting] = [await openReaderConnection(config, silent), await openReaderConnection(config, silent)];
   const reader = new Reader({ ...opened.store, connection }, waiting, view, { offlineMs: 300_000, ownStore: true, observer }, silent);
   await reader.start();

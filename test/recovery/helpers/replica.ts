@@ -46,12 +46,13 @@ export async function openReplica({ prefix, redisUrl }: Bare, { ownStore = true 
   const readTarget = { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) };
   const connection = await openReaderConnection(readTarget, silent);
   const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 3_600_000 });
-  const seen = { loads: [] as LoadReason[], recoveries: 0, kinds: [] as string[] };
+  const seen = { loads: [] as LoadReason[], recoveries: 0, divergences: [] as string[], kinds: [] as string[] };
   const observer = {
     reachable: () => undefined,
     applied: ({ kind }: { kind: string | undefined }) => void seen.kinds.push(kind ?? 'unknown'),
     loaded: (reason: LoadReason) => void seen.loads.push(reason),
     recovered: () => void seen.recoveries++,
+    diverged: (reason: string) => void seen.divergences.push(reason),
   };
   const reader = new Reader({ ...store, connection }, await openReaderConnection(readTarget, silent), view, { offlineMs: 300_000, ownStore, observer }, silent);
   await reader.start();
