@@ -40,13 +40,12 @@ export async function makeGround(history: History, env: Record<string, string>):
     const from = Date.now();
     const whom = strike.replica ?? 'redis';
     troubled.set(whom, Infinity);
-    const { kind, ms, value, replica } = strike;
+    const { kind, value, replica } = strike;
     if (replica === undefined) await onRedis({ bed, dir, clock: redisClock }, strike);
     else await onReplica({ member: bed.members[replica] as Member, way: ways[replica] as Way, clock: gatewayClocks[replica] }, strike);
     const to = Date.now();
     troubled.set(whom, to + BACK_MS);
     history.add({ t: 'fault', kind, from, to, ...(replica !== undefined && { replica }), ...(value !== undefined && { value }) });
-    return void ms;
   };
   return {
     bed,

@@ -1,5 +1,5 @@
 import type { Entry, History, Try } from '../history.js';
-import { FRESH_MS, type Circumstances } from './circumstances.js';
+import type { Circumstances } from './circumstances.js';
 
 /** What the registry may hold of an id; undefined: nothing. */
 export interface State {
@@ -11,6 +11,7 @@ type States = (State | undefined)[];
 
 /** One operation: all its tries. */
 export interface Op {
+  number: number;
   verb: Try['verb'];
   inc: string;
   group: string;
@@ -71,8 +72,8 @@ export class IdModel {
   }
 
   #addTry({ verb, inc, group, v, op, replica, sentAt, receivedAt }: Try, until: number, done: boolean, doubtful: boolean) {
-    let last = this.ops.at(-1) as (Op & { op?: number }) | undefined;
-    if (last?.op !== op) this.ops.push((last = { verb, inc, group, v, from: sentAt, until, openUntil: 0, op } as Op));
+    let last = this.ops.at(-1);
+    if (last?.number !== op) this.ops.push((last = { number: op, verb, inc, group, v, from: sentAt, until, openUntil: 0 }));
     last.until = Math.max(last.until, until);
     const gone = verb === 'remove' && !done && !doubtful; // refused: it was not there
     if (done || gone) Object.assign(last, { doneAt: receivedAt, openUntil: this.around.openUntil(replica, receivedAt) });
@@ -122,7 +123,7 @@ export class IdModel {
 
 function apply(op: Op, states: States): States {
   if (op.refused && op.verb !== 'remove') return unite(states, op.verb === 'patch' ? patched(op, states) : [stateOf(op)]);
-  if (op.verb === 'remove') return op.doneAt === undefined ? [undefined] : [undefined];
+  if (op.verb === 'remove') return [undefined];
   if (op.verb === 'patch') return patched(op, states);
   return [stateOf(op)];
 }
@@ -149,5 +150,3 @@ export function modelsOf(history: History, around: Circumstances): Map<string, I
   for (const model of models.values()) model.close();
   return models;
 }
-
-export { FRESH_MS };
