@@ -92,9 +92,9 @@ export interface Struck {
   to: number;
 }
 
-/** What Redis says of itself: another epoch, another grace. */
+/** What Redis says of itself: another epoch, the end of an outage, the end of a short one. */
 export interface Sight {
-  t: 'epoch' | 'grace';
+  t: 'epoch' | 'grace' | 'lull';
   at: number;
   value: string;
 }

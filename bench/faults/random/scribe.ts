@@ -13,6 +13,7 @@ export class Scribe {
   #last = '0-0';
   #epoch = '';
   #grace = '';
+  #lull = '';
   readonly #seen = new Set<string>();
   readonly #running: Promise<void>;
 
@@ -36,12 +37,13 @@ export class Scribe {
   }
 
   async #look() {
-    const all = await this.raw.multi().hget(keys.epoch, 'id').get(keys.grace).xread('STREAMS', keys.events, this.#last).exec();
-    const [epoch, grace, read] = (all ?? []).map(([, reply]) => reply) as [string | null, string | null, [string, Entries][] | null];
+    const all = await this.raw.multi().hmget(keys.epoch, 'id', 'lull').get(keys.grace).xread('STREAMS', keys.events, this.#last).exec();
+    const [[epoch, lull], grace, read] = (all ?? []).map(([, reply]) => reply) as [[string | null, string | null], string | null, [string, Entries][] | null];
     const at = Date.now();
     const isNew = epoch !== null && epoch !== this.#epoch;
     if (isNew) this.history.add({ t: 'epoch', at, value: (this.#epoch = epoch) });
     if (grace !== null && grace !== this.#grace) this.history.add({ t: 'grace', at, value: (this.#grace = grace) });
+    if (lull !== null && lull !== this.#lull) this.history.add({ t: 'lull', at, value: (this.#lull = lull) });
     // Another log may begin anywhere, where the clock was set back also before what was read.
     const entries = isNew ? await this.raw.xrange(keys.events, '-', '+') : (read?.[0]?.[1] ?? []);
     for (const [entry, flat] of entries) this.#note(at, entry, flat);

@@ -29,7 +29,7 @@ export class Circumstances {
     this.losses = this.faults.filter(({ kind }) => LOSSES.includes(kind));
     this.outages = this.faults.filter(({ kind }) => OUTAGES.includes(kind));
     this.skews = this.faults.filter(({ kind }) => kind === 'redisClock');
-    this.graces = history.of('grace').map(({ at }) => at);
+    this.graces = [...history.of('grace'), ...history.of('lull')].map(({ at }) => at); // leases of nine seconds have both
     this.startedAt = history.of('run')[0]?.at ?? 0;
     this.#held = history.of('entry').filter(({ kind }) => kind === 'held');
     this.#of = [0, 1, 2].map((n) => this.faults.filter(({ replica, kind }) => replica === n && kind !== 'clock'));
