@@ -33,7 +33,7 @@ export async function startRig() {
     const child = spawn('node', args, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', log, 'inherit'] });
     children.push(child);
     const url = `http://127.0.0.1:${port}`;
-    await until(async () => (await fetch(`${url}${path}`)).ok, 15_000);
+    await until(async () => (await fetch(`${url}${path}`)).ok, 60_000);
     return { pid: child.pid as number, port, url };
   };
   return {
@@ -56,9 +56,9 @@ export async function startRig() {
 }
 
 /** Registers straight into Redis, as a Redis-direct client does: for filling a registry without a gateway's help. */
-export async function openFiller(redisUrl: string) {
+export async function openFiller(redisUrl: string, eventsMax = 50_000) {
   const log = pino({ level: 'silent' });
-  const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix: 'service:', eventsMax: 50_000, plainLua: false }, log);
+  const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix: 'service:', eventsMax, plainLua: false }, log);
   const view = emptyView(); // it only writes: nothing is read into this
   const registry = new RedisRegistry(store, view);
   const caller = { name: 'bench' };

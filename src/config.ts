@@ -11,6 +11,9 @@ const PRIVATE_NETWORKS = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7';
 /** Of a developer who tries it out on one machine: anywhere else it is the gateway's own host, whose ports are nobody's to look at. */
 const LOOPBACK = '127.0.0.0/8,::1/128';
 
+/** Fewer go by while a replica reads a few entries or waits for its turn on a busy machine, and then it reads the whole registry again, and again. */
+const MIN_EVENTS = 5000;
+
 export interface Config {
   host: string;
   port: number;
@@ -111,7 +114,7 @@ const readPace = (read: ReturnType<typeof reader>) => ({
   heartbeatIntervalMs: read.integer('HEARTBEAT_INTERVAL_MS', 10_000, 100, 3_600_000),
   sweepIntervalMs: read.integer('SWEEP_INTERVAL_MS', 1000, 200, 3_600_000),
   reconcileIntervalMs: read.integer('RECONCILE_INTERVAL_MS', 30_000, 1000, 3_600_000),
-  eventsMax: read.integer('EVENTS_MAX', 50_000, 100, 10_000_000),
+  eventsMax: read.integer('EVENTS_MAX', 50_000, MIN_EVENTS, 10_000_000),
   offlineSeconds: read.integer('OFFLINE_SECONDS', 300, 1, 86_400),
   maxStaleSeconds: read.integer('MAX_STALE_SECONDS', 3600, 1, 604_800),
 });

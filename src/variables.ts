@@ -22,7 +22,7 @@ export const VARIABLES: Variable[] = [
   row('HEARTBEAT_INTERVAL_MS', '10000', 'How often an instance should beat; a third of its lease if that is shorter'),
   row('SWEEP_INTERVAL_MS', '1000', 'How often one of the replicas looks for leases that have ended'),
   row('RECONCILE_INTERVAL_MS', '30000', 'How often one of the replicas compares hand-written keys with the leases'),
-  row('EVENTS_MAX', '50000', 'About how many changes the log keeps, for watchers who come back and for looking back'),
+  row('EVENTS_MAX', '50000', 'About how many changes the log keeps, for watchers who come back, for looking back, and for replicas that fall behind; at least 5000'),
   row('OFFLINE_SECONDS', '300', 'How long those who left stay listed with include=offline'),
   row('MAX_STALE_SECONDS', '3600', 'How long a replica answers from memory while Redis is silent'),
   row('TRUST_PROXY', '', "Balancers whose X-Forwarded-For is believed: CIDRs or addresses, comma-separated; empty: nobody's"),

@@ -67,6 +67,7 @@ const BAD: [name: string, value: string, says: RegExp | string][] = [
   ['SWEEP_INTERVAL_MS', 'often', /^SWEEP_INTERVAL_MS must be/],
   ['RECONCILE_INTERVAL_MS', '10', /^RECONCILE_INTERVAL_MS must be/],
   ['EVENTS_MAX', '0', /^EVENTS_MAX must be/],
+  ['EVENTS_MAX', '4999', /^EVENTS_MAX must be a whole number from 5000 to 10000000/],
   ['OFFLINE_SECONDS', '0', /^OFFLINE_SECONDS must be a whole number from 1 to 86400/],
   ['MAX_STALE_SECONDS', '1h', /^MAX_STALE_SECONDS must be a whole number from 1 to 604800/],
   ['RATE_LIMIT_PER_SECOND', '0', /^RATE_LIMIT_PER_SECOND must be/],
