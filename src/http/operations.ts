@@ -45,7 +45,7 @@ export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {
     const released = await request.registry.release(request.params, callerOf(request));
-    request.log.warn({ ...request.params, released, caller: request.token?.name, ip: request.ip, requestId: request.id }, 'group evicted by an operator');
+    request.log.warn({ ...request.params, released, caller: request.token?.name, ip: request.ip, requestId: request.id }, released ? 'group evicted by an operator' : 'group not evicted: it is not held');
     return { released };
   });
   done();

@@ -149,7 +149,7 @@ export class TokenStore {
       this.#warnOfWeak(this.#fromFile);
     } catch (error) {
       const state = (error as Error).message;
-      if (state !== this.#seen) this.log?.error({ err: error as Error }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
+      if (state !== this.#seen) this.log?.error({ err: { message: state } }, 'API_TOKENS_FILE not usable: the tokens stay as they were');
       this.#seen = state;
     }
   }

@@ -9,6 +9,7 @@ export interface ReaderOptions {
 }
 
 export interface ReaderObserver {
+  /** Redis answered, or has not for some two seconds. */
   reachable: (reachable: boolean) => void;
   applied: (change: Change) => void;
   /** The whole registry was read: at the start, or because the log had a gap or was another. */

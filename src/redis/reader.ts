@@ -202,7 +202,7 @@ export class Reader {
     } catch {
       // Redis went away again: the next read finds the same break
     }
-    this.options.observer.reachable(this.fresh); // the connection logs its own loss once
+    if (!this.fresh) this.options.observer.reachable(false); // the connection logs its own loss once
     await sleep(RETRY_MS);
   }
 

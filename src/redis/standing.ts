@@ -8,8 +8,10 @@ const LINE_EVERY_MS = 10_000;
 const LOOK_EVERY_MS = 250;
 /** Without an answer for so long the store counts as away: as long as `readyz?require=redis` allows (reader.ts). */
 const AWAY_AFTER_MS = 2000;
-/** Longer, so that an outage is not first told as something else. */
+/** Longer, so that neither an outage nor its end is told as something else. */
 const STALE_AFTER_MS = 3000;
+/** Looks that come so much too late tell of this process, not of the store. */
+const HELD_UP_MS = 2000;
 
 const LINES: Record<Exclude<State, 'fresh'>, string> = {
   away: 'redis is away: writes are refused, reads are answered from memory',
@@ -23,12 +25,15 @@ const LINES: Record<Exclude<State, 'fresh'>, string> = {
  */
 export class Standing {
   #state: State | undefined;
+  /** When it was fresh for the last time, and what was told since. */
   #since = 0;
-  #told = false;
+  #told: State | undefined;
+  #lookedAt = Infinity;
   #answeredAt = -Infinity;
+  #returnedAt = -Infinity;
   #readOnlyAt = -Infinity;
   #reason: Error | undefined;
-  readonly #toldAt = new Map<State, number>();
+  readonly #toldAt = new Map<State | 'held up', number>();
 
   constructor(
     private readonly redis: string,
@@ -38,7 +43,9 @@ export class Standing {
 
   /** The store took a write: the pulse is one. */
   answered() {
+    if (this.now() - this.#answeredAt >= AWAY_AFTER_MS) this.#returnedAt = this.now();
     this.#answeredAt = this.now();
+    if (!this.readOnlyNow) this.#reason = undefined;
   }
 
   /** A connection met a store that takes no writes (`READONLY`). */
@@ -57,22 +64,45 @@ export class Standing {
     if (!this.readOnlyNow) this.#reason = error;
   }
 
+  /** A connection was closed: a reason only while no better one is known. */
+  closed(error: Error) {
+    this.#reason ??= error;
+  }
+
   /** Looks whether the state is another. `staleMs` as the view has it. */
   look(staleMs: number | undefined) {
+    if (this.#heldUp()) return;
     const state = this.#now(staleMs);
     if (state === undefined || state === this.#state) return;
-    const [was, seconds] = [this.#state, Math.round((this.now() - this.#since) / 1000)];
+    const was = this.#state;
     this.#state = state;
-    this.#since = this.now();
-    if (was === undefined && state === 'fresh') return;
-    if (state === 'fresh') {
-      if (this.#told) this.log.info({ redis: this.redis, was, seconds }, 'redis is back: writes are taken, answers are fresh');
-      return;
-    }
-    this.#told = this.now() - (this.#toldAt.get(state) ?? -Infinity) >= LINE_EVERY_MS;
-    if (!this.#told) return;
-    this.#toldAt.set(state, this.now());
-    this.log.error({ redis: this.redis, ...(this.#reason && { err: this.#reason }), ...(was && was !== 'fresh' && { was }) }, LINES[state]);
+    if (state === 'fresh') return this.#back();
+    if (was === undefined || was === 'fresh') this.#since = this.now() - (staleMs ?? 0);
+    if (!this.#mayTell(state)) return;
+    this.#told ??= state;
+    const since = new Date(Date.now() - (this.now() - this.#since)).toISOString();
+    this.log.error({ redis: this.redis, since, ...(this.#reason && { err: this.#reason }), ...(was && was !== 'fresh' && { was }) }, LINES[state]);
+  }
+
+  #back() {
+    const seconds = Math.round((this.now() - this.#since) / 1000);
+    if (this.#told) this.log.info({ redis: this.redis, was: this.#told, seconds }, 'redis is back: writes are taken, answers are fresh');
+    this.#told = undefined;
+  }
+
+  /** Stopped, swapped out or short of CPU. What Redis answered meanwhile is read after this look, so it says nothing of Redis. */
+  #heldUp(): boolean {
+    const lateMs = this.now() - this.#lookedAt - LOOK_EVERY_MS;
+    this.#lookedAt = this.now();
+    if (lateMs < HELD_UP_MS) return false;
+    if (this.#mayTell('held up')) this.log.warn({ seconds: Math.round(lateMs / 1000) }, 'this process was held up: stopped, or short of CPU or memory');
+    return true;
+  }
+
+  #mayTell(what: State | 'held up'): boolean {
+    if (this.now() - (this.#toldAt.get(what) ?? -Infinity) < LINE_EVERY_MS) return false;
+    this.#toldAt.set(what, this.now());
+    return true;
   }
 
   /** Looks again and again, from now on. */
@@ -85,6 +115,6 @@ export class Standing {
     if (staleMs === undefined) return 'fresh';
     if (this.readOnlyNow) return 'read-only';
     if (this.now() - this.#answeredAt >= AWAY_AFTER_MS) return 'away';
-    return staleMs >= STALE_AFTER_MS ? 'stale' : undefined; // too early to tell which
+    return Math.min(staleMs, this.now() - this.#returnedAt) >= STALE_AFTER_MS ? 'stale' : undefined; // too early to tell which
   }
 }

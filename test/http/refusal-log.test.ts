@@ -22,7 +22,7 @@ test('a refusal for want of a right or a token says from which address, for read
   await call.post('/instances/twice/heartbeat').send({ incarnation: 'life-0' }).expect(409);
   expect(lines.find(({ status }) => status === 409)).toMatchObject({ ip, caller: 'token-1' });
   await call.post('/groups/game/kr-1/evict').expect(200);
-  expect(lines.find(({ msg }) => msg === 'group evicted by an operator')).toMatchObject({ type: 'game', group: 'kr-1', released: false, caller: 'token-1', ip });
+  expect(lines.find(({ msg }) => msg === 'group not evicted: it is not held')).toMatchObject({ type: 'game', group: 'kr-1', released: false, caller: 'token-1', ip });
 });
 
 test('a hold is a line when it begins, and one when it is over, with who ended it', () => {

@@ -16,7 +16,8 @@ function stand() {
     }
   };
   const told = () => lines.splice(0).map(({ msg, was, seconds, redis }) => ({ msg: String(msg).split(':')[0], was, seconds, redis }));
-  return { standing, pass, told, lines };
+  const holdUp = (ms: number) => (now += ms);
+  return { standing, pass, told, lines, holdUp };
 }
 const redis = 'redis.example.com:6379';
 
@@ -33,7 +34,7 @@ test('away is one line with the reason, and back is one with how long it was', (
   expect(lines.find(({ msg }) => String(msg).startsWith('redis is away'))).toMatchObject({ err: { message: 'connect ECONNREFUSED' } });
   expect(told().filter(({ msg }) => msg === 'redis is away')).toHaveLength(1);
   pass(1000, undefined, () => standing.answered());
-  expect(told()).toEqual([{ msg: 'redis is back', was: 'away', seconds: 28, redis }]);
+  expect(told()).toEqual([{ msg: 'redis is back', was: 'away', seconds: 30, redis }]);
 });
 
 test('a read-only store is one line for as long as it is one', () => {
@@ -42,7 +43,7 @@ test('a read-only store is one line for as long as it is one', () => {
   pass(60_000, 1500, () => standing.readOnly(new Error('READONLY You can\'t write against a read only replica.')));
   expect(told().map(({ msg }) => msg)).toEqual(['redis is read-only']);
   pass(1000, undefined, () => standing.answered());
-  expect(told()).toEqual([{ msg: 'redis is back', was: 'read-only', seconds: 60, redis }]);
+  expect(told()).toEqual([{ msg: 'redis is back', was: 'read-only', seconds: 62, redis }]);
 });
 
 test('a store that comes and goes every second is told of at most every ten seconds', () => {
@@ -52,4 +53,39 @@ test('a store that comes and goes every second is told of at most every ten seco
     pass(1000, undefined, () => standing.answered());
   }
   expect(told().length).toBeLessThanOrEqual(2 * 8); // 80 s: one pair each ten
+});
+
+test('the reason is that of this outage, and the better one: that it was closed says nothing', () => {
+  const { standing, pass, lines } = stand();
+  const closed = new Error('closed by the other side');
+  pass(1000, undefined, () => standing.answered());
+  standing.lost(new Error('read ECONNRESET'));
+  pass(1000, undefined, () => standing.answered());
+  pass(5000, 1500, () => undefined);
+  expect(lines.splice(0).map(({ msg, err }) => [String(msg).split(':')[0], err])).toEqual([['redis is away', undefined]]);
+  pass(10_000, undefined, () => standing.answered());
+  lines.splice(0);
+  pass(5000, 1500, () => {
+    standing.lost(new Error('connect ECONNREFUSED'));
+    standing.closed(closed);
+  });
+  expect(lines).toMatchObject([{ err: { message: 'connect ECONNREFUSED' } }]);
+});
+
+test('an outage is one pair of lines, however old the view still is at its end', () => {
+  const { standing, pass, told } = stand();
+  pass(1000, undefined, () => standing.answered());
+  pass(30_000, 3500, () => undefined);
+  pass(1000, 31_000, () => standing.answered());
+  pass(1000, undefined, () => standing.answered());
+  expect(told().map(({ msg, was }) => [msg, was])).toEqual([['redis is away', undefined], ['redis is back', 'away']]);
+});
+
+test('a process that was held up says so, and not that redis is away', () => {
+  const { standing, pass, told, holdUp } = stand();
+  pass(1000, undefined, () => standing.answered());
+  holdUp(10_000);
+  standing.look(11_000);
+  pass(1000, undefined, () => standing.answered());
+  expect(told()).toEqual([{ msg: 'this process was held up', was: undefined, seconds: 10, redis: undefined }]);
 });
