@@ -13,6 +13,8 @@ const STALE_AFTER_MS = 3000;
 /** Looks that come so much too late tell of this process, not of the store. */
 const HELD_UP_MS = 2000;
 
+const NO_REPLY = Object.assign(new Error('no reply'), { code: 'SILENT' });
+
 const LINES: Record<Exclude<State, 'fresh'>, string> = {
   away: 'redis is away: writes are refused, reads are answered from memory',
   'read-only': 'redis is read-only: waiting for a primary; writes are refused, reads are answered from memory',
@@ -80,8 +82,9 @@ export class Standing {
     if (was === undefined || was === 'fresh') this.#since = this.now() - (staleMs ?? 0);
     if (!this.#mayTell(state)) return;
     this.#told ??= state;
+    const err = this.#reason ?? (state === 'away' ? NO_REPLY : undefined);
     const since = new Date(Date.now() - (this.now() - this.#since)).toISOString();
-    this.log.error({ redis: this.redis, since, ...(this.#reason && { err: this.#reason }), ...(was && was !== 'fresh' && { was }) }, LINES[state]);
+    this.log.error({ redis: this.redis, since, ...(err && { err }), ...(was && was !== 'fresh' && { was }) }, LINES[state]);
   }
 
   #back() {

@@ -2,6 +2,20 @@ import type { Mutant } from './mutant.js';
 
 export const store: Mutant[] = [
   {
+    name: 'silence-by-the-clock',
+    guard: 'a process that was held up keeps its healthy connections to Redis',
+    find: 'looks = heard ? 0 : looks + 1;',
+    replace: 'looks = heard ? 0 : SILENT_LOOKS;',
+    test: 'test/redis/silence.test.ts',
+  },
+  {
+    name: 'held-up-is-away',
+    guard: 'a process that was held up does not tell that Redis is away',
+    find: 'if (lateMs < HELD_UP_MS) return false;',
+    replace: 'if (lateMs < 1e9 * HELD_UP_MS) return false;',
+    test: 'test/redis/standing.test.ts',
+  },
+  {
     name: 'ack-without-pending',
     guard: 'a registration is remembered from its acknowledgement on',
     find: 'this.view.acknowledged(instanceId, revision, registered(registration, revision));',
