@@ -59,7 +59,7 @@ const corsOptions = (origin: string[]) => ({
   origin,
   methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
   allowedHeaders: ['X-API-Token', 'Authorization', 'Content-Type', 'X-Request-Id', 'If-None-Match', 'Prefer', 'Last-Event-ID'],
-  exposedHeaders: ['ETag', 'X-Revision', 'X-Stale-Seconds', 'Preference-Applied', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
+  exposedHeaders: ['ETag', 'X-Revision', 'X-Stale-Seconds', 'X-Recovering', 'Preference-Applied', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
 });
 
 const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
@@ -69,7 +69,8 @@ const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
   const pressure = pressureOn(options);
-  const logger: FastifyBaseLogger = options.log;
+  // Fastify's own lines of less than a warning say what ours say: each address it listens on, beside `started`.
+  const logger: FastifyBaseLogger = options.log.child({}, { level: options.log.isLevelEnabled('warn') ? 'warn' : options.log.level });
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
@@ -104,7 +105,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   installMetrics(app, metrics, view, options.metricsPublic ?? false);
 
   await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober });
-  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(Boolean(options.trustProxy?.length), options.log) });
+  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
   await app.register(historyRoutes, { prefix: '/sd/v1' });

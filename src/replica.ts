@@ -37,6 +37,8 @@ const FINISH_WITHIN_MS = 4000;
 /** While Redis is away at the start: a line each. */
 const WAITING_LINE_MS = 10_000;
 const WAITING_UNSAID_MS = 1000;
+/** ioredis goes on with when it tries again, which changes each time and is no reason. */
+const NO_SENTINEL = 'All sentinels are unreachable';
 
 /** Whatever opens something puts its closer here at once; shutting down walks the list backwards. */
 export type Closers = (() => unknown)[];
@@ -99,7 +101,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   await connect(parts, store, followed, (reason) => (state.waitsFor = reason));
   sessions.start();
   startSweeping(parts, store, view, reader);
-  const about = { version, url, redis: describeTarget(target), database: target.db, prefix: config.redisPrefix, engine: embedded?.engine ?? 'external' };
+  const about = { version, url, host: config.host, redis: describeTarget(target), database: target.db, prefix: config.redisPrefix, engine: embedded?.engine ?? 'external' };
   log.info({ ...about, node: process.versions.node }, 'started');
   if (embedded) process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0));
 }
@@ -160,7 +162,8 @@ async function connect({ redis, log, embedded, standing, closers }: Parts, store
 function waitingLines(where: string, log: Logger, tell: (reason: string) => void) {
   let toldAt = -Infinity;
   const from = performance.now();
-  return (err: Error & { code?: string }) => {
+  return (error: Error & { code?: string }) => {
+    const err = error.message.startsWith(NO_SENTINEL) ? Object.assign(new Error(NO_SENTINEL), { code: 'SENTINELS_UNREACHABLE' }) : error;
     tell(err.code ?? (err.message.split(' ', 1)[0] as string));
     const now = performance.now();
     if (now - from < WAITING_UNSAID_MS || now - toldAt < WAITING_LINE_MS) return;

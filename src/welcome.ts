@@ -31,7 +31,7 @@ ${everywhere}
 
 Register a server, then look:
 
-  curl -s ${url}/sd/v1/instances -H 'X-API-Token: ${shown}' -H 'Content-Type: application/json' -d '{"type":"game","group":"kr-1","hostname":"game-1.example.com","ports":[7777]}'
-  curl -s '${url}/sd/v1/instances?type=game&group=kr-1' -H 'X-API-Token: ${shown}'
+  curl -sS ${url}/sd/v1/instances -H 'X-API-Token: ${shown}' -H 'Content-Type: application/json' -d '{"type":"game","group":"kr-1","hostname":"game-1.example.com","ports":[7777]}'
+  curl -sS '${url}/sd/v1/instances?type=game&group=kr-1' -H 'X-API-Token: ${shown}'
 `;
 }

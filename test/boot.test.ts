@@ -98,13 +98,19 @@ test('a Redis that is late is waited for: alive, not ready and why, one line, an
   const lines = started.stdout().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(lines.filter(({ msg }) => msg === 'waiting for redis: not ready until it answers')).toHaveLength(1);
   expect(lines.find(({ msg }) => msg === 'started')).toMatchObject({ version, database: 2, prefix: 'late:', redis: `127.0.0.1:${redisPort}/2`, engine: 'external' });
+  expect(lines.filter(({ msg }) => String(msg).startsWith('Server listening'))).toEqual([]); // Fastify's: it says no more than `started`
   started.signal('SIGTERM');
   expect(await started.exited).toBe(0);
 });
 
-test('one that is stopped while it waits for Redis ends at once', { timeout: 60_000 }, async () => {
-  const started = boot(external({ PORT: '0', REDIS_URL: `redis://127.0.0.1:${await freePort()}` }));
+test.each([
+  ['redis', '', 'ECONNREFUSED'],
+  ['redis+sentinel', '/primary', 'SENTINELS_UNREACHABLE'],
+])('one that is stopped while it waits for Redis ends at once: %s', { timeout: 60_000 }, async (scheme, path, code) => {
+  const started = boot(external({ PORT: '0', REDIS_URL: `${scheme}://127.0.0.1:${await freePort()}${path}` }));
   await until(() => started.stdout().includes('waiting for redis'), 40_000);
+  const waiting = started.stdout().split('\n').find((line) => line.includes('waiting for redis')) ?? '';
+  expect((JSON.parse(waiting) as { err: object }).err).toMatchObject({ code, message: expect.not.stringMatching(/Retrying/) as string });
   started.signal('SIGTERM');
   expect(await started.exited).toBe(0);
   expect(started.stdout()).toContain('stopped');

@@ -20,7 +20,7 @@ export interface InstanceRouteOptions {
   lease: LeaseLimits;
   heartbeatIntervalMs: number;
   pressure: Pressure;
-  warnOfForwarded: (request: FastifyRequest) => void;
+  warnOfForwarded: (request: FastifyRequest, namesAddress: boolean) => void;
 }
 
 const registerRoute = {
@@ -83,7 +83,8 @@ const removeRoute = {
 /** `/sd/v1/instances`: register, look at, change, remove. */
 export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, { view, ...options }, done) => {
   app.post('/instances', registerRoute, async (request, reply) => {
-    options.warnOfForwarded(request);
+    const { publicIp, privateIp } = request.body;
+    options.warnOfForwarded(request, (publicIp ?? privateIp) !== undefined);
     const ip = observedIp(request);
     const registration = completeRegistration(request.body, options.lease, ip);
     const { instanceId, incarnation, ttlSeconds } = registration;

@@ -1,3 +1,4 @@
+import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { isAddress } from '../contract/index.js';
@@ -17,12 +18,32 @@ export function observedIp(request: FastifyRequest): string | undefined {
 /** What Fastify takes for the caller's address; '' for a connection that is gone, whatever its type says. */
 export const addressOf = ({ ip }: FastifyRequest) => (ip as string | undefined) ?? '';
 
-/** Says once that a balancer in front is not trusted: it is the commonest mistake, and registers everyone under its address. */
-export function createForwardedWarning(trustsProxies: boolean, log: Logger) {
-  let said = trustsProxies;
-  return ({ headers, socket }: FastifyRequest) => {
-    if (said || headers['x-forwarded-for'] === undefined) return;
-    said = true;
-    log.warn({ from: socket.remoteAddress }, "X-Forwarded-For is ignored: set TRUST_PROXY to the balancer's network");
+const IGNORED = "X-Forwarded-For is ignored: set TRUST_PROXY to the balancer's network";
+const MISSING = "no X-Forwarded-For from an address of TRUST_PROXY: if it is a balancer, let it send one, or servers that name no address are registered with the balancer's";
+
+/**
+ * Says once, at a registration that names no address of its own, that a balancer in front is not trusted, or is and does not say who calls: the
+ * commonest mistakes, and each registers everyone under the balancer's address.
+ */
+export function createForwardedWarning(trustProxy: string[], log: Logger) {
+  const trusted = networksOf(trustProxy);
+  let said = false;
+  return ({ headers, socket: { remoteAddress = '' } }: FastifyRequest, namesAddress: boolean) => {
+    if (said || namesAddress) return;
+    const forwarded = headers['x-forwarded-for'] !== undefined;
+    said = trusted ? !forwarded && trusted.check(remoteAddress, isIPv6(remoteAddress) ? 'ipv6' : 'ipv4') : forwarded;
+    if (said) log.warn({ from: remoteAddress }, trusted ? MISSING : IGNORED);
   };
+}
+
+/** Undefined for none. It takes an IPv4 address that is written as an IPv6 one for what it is. */
+function networksOf(networks: string[]): BlockList | undefined {
+  if (networks.length === 0) return undefined;
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', bits] = network.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    list.addSubnet(address, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family);
+  }
+  return list;
 }

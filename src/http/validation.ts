@@ -165,6 +165,6 @@ function ruleOf({ keyword, params, message = 'is not valid' }: FastifySchemaVali
     case 'x-max-bytes':
       return 'is too large as JSON';
     default:
-      return message;
+      return message.replace('must NOT have more than', 'must have at most').replace('must NOT have fewer than', 'must have at least');
   }
 }

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { buildGateway, registration } from '../helpers/gateway.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -82,4 +83,23 @@ test('a header from a peer that is not a trusted proxy is ignored', async () => 
 
 test('a caller without a proxy is seen as it is', async () => {
   expect(await register(behindProxy(), undefined)).toEqual({ observedIp: '127.0.0.1', publicIp: undefined, privateIp: '127.0.0.1' });
+});
+
+/** The peer is 127.0.0.1. */
+const warnings: [string, setup: { trustProxy: string[]; forwardedFor?: string; fields?: Record<string, unknown> }, warning: RegExp | undefined][] = [
+  ['a header that nobody is trusted to send', { trustProxy: [], forwardedFor: '203.0.113.7' }, /^X-Forwarded-For is ignored: set TRUST_PROXY/],
+  ['no header from a trusted balancer', { trustProxy: ['2001:db8::/32', '10.0.0.1', '127.0.0.0/8'] }, /^no X-Forwarded-For from an address of TRUST_PROXY/],
+  ['no header, and nobody is trusted', { trustProxy: [] }, undefined],
+  ['no header from whom nobody trusts', { trustProxy: ['10.0.0.0/8'] }, undefined],
+  ['a header from a trusted balancer', { trustProxy: ['127.0.0.1'], forwardedFor: '203.0.113.7' }, undefined],
+  ['no header, and an address in the body', { trustProxy: ['127.0.0.1'], fields: { publicIp: '203.0.113.7' } }, undefined],
+];
+
+test.each(warnings)('the log says once what a balancer does wrong: %s', async (_case, { trustProxy, forwardedFor, fields = {} }, warning) => {
+  const lines: { msg: string; from?: string }[] = [];
+  const log = pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line) as { msg: string }) });
+  const gateway = await buildGateway({ trustProxy, log });
+  for (let times = 0; times < 2; times++) await register(gateway, forwardedFor, fields);
+  const said = lines.filter(({ msg }) => msg.includes('X-Forwarded-For'));
+  expect(said).toEqual(warning ? [expect.objectContaining({ from: '127.0.0.1', msg: expect.stringMatching(warning) as string })] : []);
 });

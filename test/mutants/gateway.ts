@@ -2,6 +2,27 @@ import type { Mutant } from './mutant.js';
 
 export const gateway: Mutant[] = [
   {
+    name: 'recovering-unread-by-pages',
+    guard: 'a page of another origin reads every header that the document names',
+    find: `'X-Stale-Seconds', 'X-Recovering', `,
+    replace: `'X-Stale-Seconds', `,
+    test: 'test/http/cors.test.ts',
+  },
+  {
+    name: 'silent-balancer-not-told',
+    guard: 'a trusted balancer that sends no X-Forwarded-For is told of',
+    find: 'said = trusted ? !forwarded &&',
+    replace: 'said = trusted ? !forwarded && forwarded &&',
+    test: 'test/http/addresses.test.ts',
+  },
+  {
+    name: 'address-of-its-own-warned-of',
+    guard: 'a server that names its address is no sign of a wrong balancer',
+    find: 'if (said || namesAddress) return;',
+    replace: 'if (said || !namesAddress && namesAddress) return;',
+    test: 'test/http/addresses.test.ts',
+  },
+  {
     name: 'bracketed-labels-unread',
     guard: 'labels are taken as generated clients write them, too',
     find: 'const key = dotted ?? bracketed;',
