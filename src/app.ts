@@ -21,6 +21,7 @@ import { installShedding, Pressure } from './http/pressure.js';
 import { sharedSchemas } from './http/schemas.js';
 import { sessionRoutes, type SessionSecret } from './http/session.js';
 import type { TokenStore } from './http/tokens.js';
+import { Unread } from './http/unread.js';
 import { installValidation } from './http/validation.js';
 import { watchRoutes } from './http/watch.js';
 import type { Prober } from './registry/prober.js';
@@ -68,7 +69,7 @@ const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
-  const pressure = pressureOn(options);
+  const [pressure, unread] = [pressureOn(options), new Unread()];
   // Fastify's own lines of less than a warning say what ours say: each address it listens on, beside `started`.
   const logger: FastifyBaseLogger = options.log.child({}, { level: options.log.isLevelEnabled('warn') ? 'warn' : options.log.level });
   const app: FastifyInstance = fastify({
@@ -104,12 +105,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await installOpenapi(app);
   installMetrics(app, metrics, view, options.metricsPublic ?? false);
 
-  await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober });
+  await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober, unread });
   await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
-  await app.register(historyRoutes, { prefix: '/sd/v1' });
-  await app.register(operationRoutes, { prefix: '/sd/v1', view });
+  await app.register(historyRoutes, { prefix: '/sd/v1', unread });
+  await app.register(operationRoutes, { prefix: '/sd/v1', view, unread });
   await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
   await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable, ...(options.waitsFor && { waitsFor: options.waitsFor }) });
   await installDocs(app);

@@ -11,9 +11,11 @@ import { Quota, type Lasting } from './quota.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
 import { sayUncertain } from './stale.js';
 import { answerTogether } from './together.js';
+import type { Unread } from './unread.js';
 
 export interface DiscoverRouteOptions {
   prober: Prober;
+  unread: Unread;
 }
 
 const discoverRoute = {
@@ -43,7 +45,7 @@ Answered from this replica's memory, as a rule a few milliseconds old. Send the 
 } as const;
 
 /** `GET /sd/v1/instances`: discover, conditionally, or as a long poll. */
-export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> = (app, { prober }, done) => {
+export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> = (app, { prober, unread }, done) => {
   const quota = new Quota();
   app.get('/instances', discoverRoute, async (request, reply) => {
     const { query, headers } = request;
@@ -51,21 +53,25 @@ export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> 
     const poll = pollOf(request, reply, known);
     await answerTogether();
     const asked = discoveryOf(query);
-    const leave = quota.enter(kindsOf(asked, poll !== undefined), request.token?.name ?? '');
+    const caller = request.token?.name ?? '';
+    const leave = quota.enter(kindsOf(asked, poll !== undefined), caller);
     const { answer, revision, ...certainty } = await request.registry.discover(asked, freshnessOf(query), poll).finally(leave);
     reply.header('x-revision', revision).header('cache-control', 'private, no-cache');
     sayUncertain(reply, certainty);
     if (query.healthCheck) {
       const found = answer.read();
       const { passing, unchecked } = await prober(found.instances);
-      return reply.header('x-health-unchecked', unchecked).send({ ...found, instances: passing });
+      const body = Buffer.from(`${JSON.stringify({ ...found, instances: passing })}\n`);
+      return sendJson(reply.header('x-health-unchecked', unchecked), unread.hold(body, caller, reply.raw));
     }
     reply.header('etag', answer.etag);
     if (known?.(answer.etag)) return (reply as FastifyReply).code(304).send();
-    return reply.type('application/json; charset=utf-8').send(answer.body);
+    return sendJson(reply, unread.hold(answer.body, caller, reply.raw));
   });
   done();
 };
+
+const sendJson = (reply: FastifyReply, body: Buffer) => reply.type('application/json; charset=utf-8').send(body);
 
 /** What a question counts as while it is under way. The answer for a whole group is at hand; any other is looked for. */
 function kindsOf(query: Discovery, polls: boolean): Lasting[] {

@@ -5,6 +5,7 @@ import { invalidField } from '../registry/errors.js';
 import type { HistoryQuery } from '../registry/queries.js';
 import { parseRevision, revisionOf } from '../registry/revision.js';
 import { commonProblems, jsonReply } from './schemas.js';
+import type { Unread } from './unread.js';
 
 const eventsRoute = {
   config: { access: 'read' },
@@ -20,12 +21,12 @@ const eventsRoute = {
 } as const;
 
 /** `/sd/v1/events`: the log of changes, for people and for whoever missed something. */
-export const historyRoutes: FastifyPluginCallbackTypebox = (app, _options, done) => {
+export const historyRoutes: FastifyPluginCallbackTypebox<{ unread: Unread }> = (app, { unread }, done) => {
   app.get('/events', eventsRoute, async (request, reply) => {
     const { epoch, changes, next, gap } = await request.registry.history(historyOf(request.query));
     const more = next === undefined ? '' : `,"next":${JSON.stringify(revisionOf({ epoch, id: next }))}`;
     const body = `{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}\n`;
-    return reply.type('application/json; charset=utf-8').send(Buffer.from(body));
+    return reply.type('application/json; charset=utf-8').send(unread.hold(Buffer.from(body), request.token?.name ?? '', reply.raw));
   });
   done();
 };

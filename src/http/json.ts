@@ -15,7 +15,21 @@ function keysOf(value: unknown): number {
   return keys;
 }
 
-const [QUOTE, BACKSLASH] = [34, 92];
+const [QUOTE, BACKSLASH, COMMA, LIST, OBJECT] = [34, 92, 44, 91, 123];
+
+/** Whether JSON holds more values than this, by its commas and brackets outside of texts: reading it would take long, and nothing of it has been read. */
+export function holdsMoreThan(most: number, json: Buffer): boolean {
+  if (json.length <= most) return false;
+  let [values, inText] = [1, false];
+  for (let i = 0; i < json.length; i++) {
+    const letter = json[i];
+    if (letter === QUOTE) inText = !inText;
+    else if (inText) {
+      if (letter === BACKSLASH) i++;
+    } else if ((letter === COMMA || letter === LIST || letter === OBJECT) && ++values > most) return true;
+  }
+  return false;
+}
 
 /** Where the text that begins at a quote ends. Backslashes before a quote are counted once: those of the next lie behind it. */
 function endOfText(json: string, begin: number): number {

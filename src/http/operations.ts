@@ -1,14 +1,16 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { EvictReply, FreshnessQuery, GroupParams, GroupsReply } from '../contract/index.js';
-import { holdJson } from '../registry/hold.js';
+import type { GroupCount } from '../registry/group.js';
 import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
 import { commonProblems, jsonReply, noQuery, uncertainHeaders } from './schemas.js';
 import { sayUncertain } from './stale.js';
+import type { Unread } from './unread.js';
 
 export interface OperationRouteOptions {
   view: View;
+  unread: Unread;
 }
 
 const groupsRoute = {
@@ -35,12 +37,21 @@ const evictRoute = {
   },
 } as const;
 
+/** Who asked together was given one list: it is written once. */
+const bodies = new WeakMap<GroupCount[], Buffer>();
+
+function bodyOf(groups: GroupCount[]): Buffer {
+  const body = bodies.get(groups) ?? Buffer.from(`{"groups":[${groups.map(({ json }) => json).join(',')}]}\n`);
+  bodies.set(groups, body);
+  return body;
+}
+
 /** `/sd/v1/groups`: what is registered, at a glance, and what is held. */
-export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view }, done) => {
+export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view, unread }, done) => {
   app.get('/groups', groupsRoute, async (request, reply) => {
     const groups = await request.registry.groups(freshnessOf(request.query));
     sayUncertain(reply, view);
-    return { groups: groups.map(({ hold, ...counts }) => ({ ...counts, ...(hold && { hold: holdJson(hold) }) })) };
+    return reply.type('application/json; charset=utf-8').send(unread.hold(bodyOf(groups), request.token?.name ?? '', reply.raw));
   });
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {

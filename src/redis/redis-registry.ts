@@ -173,7 +173,7 @@ export class RedisRegistry implements Registry {
 
   async groups(need: Freshness = {}, scope?: Scope): Promise<GroupCount[]> {
     await this.#catchUp(need);
-    return this.view.groups(scope);
+    return this.view.groups.ask(scope);
   }
 
   watch(query: WatchQuery, from: string | undefined, sink: Sink): Promise<void> {

@@ -98,8 +98,8 @@ export class Answers {
   }
 }
 
-const isWhole = ({ statuses, labels, scope, after, limit, offline }: Discovery, group: Group) =>
-  !offline && statuses === undefined && labels === undefined && after === undefined && limit >= group.size && group.weight <= PAGE_BYTES && inScope(scope, group);
+const isWhole = ({ statuses, labels, scope, after, limit, offline, pageBytes = PAGE_BYTES }: Discovery, group: Group) =>
+  !offline && statuses === undefined && labels === undefined && after === undefined && limit >= group.size && group.weight <= pageBytes && inScope(scope, group);
 
 function wholeGroup(group: Group, now: number): Answer {
   const kept = group.answer;

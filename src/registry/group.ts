@@ -1,7 +1,7 @@
 import { STATUSES, type Status } from '../contract/index.js';
 import type { KeptAnswer } from './answer.js';
 import { contentTag, TagSum } from './content-tag.js';
-import type { Hold } from './hold.js';
+import { holdJson, type Hold } from './hold.js';
 import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from './record.js';
 import type { Home } from './home.js';
@@ -13,6 +13,8 @@ export interface GroupCount extends Home {
   statuses: Record<Status, number>;
   suspects: number;
   hold?: Hold;
+  /** The same as it is written in answers. */
+  json: string;
 }
 
 /** An instance of the view: its record, and what heartbeats have changed since. */
@@ -66,6 +68,7 @@ export class Group implements Home {
   #cordoned = 0;
   #size = 0;
   #weight = 0;
+  #counted: { version: number; hold: Hold | undefined; count: GroupCount } | undefined;
 
   constructor(
     readonly type: string,
@@ -128,11 +131,17 @@ export class Group implements Home {
     return pieces;
   }
 
-  /** At this time of the store's clock: a hold may be over before that has been told. */
+  /** At this time of the store's clock: a hold may be over before that has been told. Counted once for a version. */
   count(nowMs: number): GroupCount {
+    const hold = this.hold && this.hold.untilMs > nowMs ? this.hold : undefined;
+    if (this.#counted?.version !== this.version || this.#counted.hold !== hold) this.#counted = { version: this.version, hold, count: this.#countAnew(hold) };
+    return this.#counted.count;
+  }
+
+  #countAnew(hold: Hold | undefined): GroupCount {
     const statuses = Object.fromEntries(STATUSES.map((status) => [status, this.#statuses.get(status) ?? 0])) as Record<Status, number>;
-    const hold = this.hold && this.hold.untilMs > nowMs && { hold: this.hold };
-    return { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses, suspects: this.suspects.size, ...hold };
+    const counts = { type: this.type, group: this.group, instances: this.#size, cordoned: this.#cordoned, statuses, suspects: this.suspects.size };
+    return { ...counts, ...(hold && { hold }), json: JSON.stringify({ ...counts, ...(hold && { hold: holdJson(hold) }) }) };
   }
 
   /** Index of the run that holds this id, or would. */

@@ -16,6 +16,8 @@ export interface Discovery {
   /** Those too that left lately, marked `departed`. */
   offline?: boolean;
   limit: number;
+  /** Bytes of records, where a page is to end sooner than others do. */
+  pageBytes?: number;
 }
 
 /** What an answer must take into account. By default it is what this replica knows: as a rule that is a few milliseconds old. */

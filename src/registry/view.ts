@@ -6,24 +6,20 @@ import { RegistryError } from './errors.js';
 import type { Home } from './home.js';
 import { Pending, type Effect } from './pending.js';
 import { Polls } from './polls.js';
-import type { GroupCount } from './group.js';
+import { Freshness } from './freshness.js';
+import { GroupCounts } from './group-counts.js';
 import type { Discovery } from './queries.js';
 import type { Found } from './registry.js';
 import { compareIds, revisionOf, type Position } from './revision.js';
 import { incarnationOf, instanceJson } from './record.js';
 import type { Ring } from './ring.js';
 import { Slices } from './slices.js';
-import { inScope, type Scope } from './scope.js';
 import type { Table } from './table.js';
 import { Waits } from './waits.js';
 import type { WatchHub } from './watch-hub.js';
 
-/** An older view is stale: answers go on, and say so. */
-const STALE_AFTER_MS = 1000;
 /** Longer than replicas need to claim and to give back. */
 const REUNITING_MS = 3000;
-/** After having been stale, until heartbeats come as usual. */
-const SETTLING_MS = 10_000;
 
 export interface ViewOptions {
   hub: WatchHub;
@@ -52,19 +48,15 @@ export class View {
   onWait: () => void = () => undefined;
   readonly #waits = new Waits();
   readonly #slices = new Slices();
+  readonly groups = new GroupCounts(() => this.table, this.#slices);
   readonly #maxStaleMs: number;
-  readonly #comeBackMs: number;
-  #blankUntil = -Infinity;
+  readonly #freshness: Freshness;
   #loaded: (Loaded & { answers: Answers }) | undefined;
-  /** When the store was asked for what the view has, and answered it all. */
-  #freshAt = -Infinity;
-  #doubted = false;
-  #settledAt = -Infinity;
   #partedAt = -Infinity;
 
   constructor({ hub, maxStaleMs, comeBackMs = 30_000 }: ViewOptions) {
     this.hub = hub;
-    this.#comeBackMs = comeBackMs;
+    this.#freshness = new Freshness(comeBackMs);
     this.#maxStaleMs = maxStaleMs;
     hub.start(() => this.#loaded?.table);
   }
@@ -80,7 +72,7 @@ export class View {
 
   /** It can answer: loaded, and not stale for too long. */
   get serving(): boolean {
-    return this.loaded && this.#ageMs <= this.#maxStaleMs;
+    return this.loaded && this.#freshness.ageMs <= this.#maxStaleMs;
   }
 
   /** @throws {RegistryError} store_unavailable while it cannot answer. */
@@ -104,14 +96,12 @@ export class View {
 
   /** How old the view is, if that is too old, or if it is known to lack something; undefined while it is fresh. */
   get staleMs(): number | undefined {
-    const ms = this.#ageMs;
-    return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;
+    return this.#freshness.staleMs;
   }
 
   /** For how much longer servers that the store has forgotten are coming back; undefined when it has forgotten nobody. */
   get recoveringMs(): number | undefined {
-    const ms = this.#blankUntil - performance.now();
-    return ms > 0 ? ms : undefined;
+    return this.#freshness.recoveringMs;
   }
 
   get size(): number {
@@ -145,10 +135,6 @@ export class View {
     if (!member || member.lapsed) return undefined;
     const instance = JSON.parse(instanceJson(member.record, member)) as Instance;
     return { instance, revision: revisionOf({ epoch: position.epoch, id: member.changedBy }) };
-  }
-
-  groups(scope?: Scope): GroupCount[] {
-    return [...this.table.groups].filter((group) => group.size > 0 && inScope(scope, group)).map((group) => group.count(this.table.watermarkMs));
   }
 
   /**
@@ -210,24 +196,22 @@ export class View {
 
   /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
   get settling(): boolean {
-    return this.#ageMs > STALE_AFTER_MS || performance.now() < this.#settledAt;
+    return this.#freshness.settling;
   }
 
   /** Everything that the store had at this time of this process's monotonic clock is in the view. */
   refresh(asOf: number) {
-    if (this.loaded && this.#ageMs > STALE_AFTER_MS) this.#settledAt = performance.now() + SETTLING_MS;
-    this.#doubted = false;
-    this.#freshAt = asOf;
+    this.#freshness.refresh(asOf, this.loaded);
   }
 
   /** The store began with nothing so long ago, and nobody knows what was there before; undefined: somebody does. */
   blankFor(ms: number | undefined) {
-    this.#blankUntil = ms === undefined ? -Infinity : performance.now() + this.#comeBackMs - ms;
+    this.#freshness.blankFor(ms);
   }
 
   /** The view lacks something, and it is known that it does: answers say so at once, until it is refreshed. */
   doubt() {
-    this.#doubted = true;
+    this.#freshness.doubt();
   }
 
   /** The end of a read: everybody is told what it brought. */
@@ -245,10 +229,6 @@ export class View {
   end() {
     this.polls.end();
     this.hub.end();
-  }
-
-  get #ageMs() {
-    return performance.now() - this.#freshAt;
   }
 
   #serving() {

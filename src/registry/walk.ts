@@ -120,7 +120,8 @@ export class Walk implements Sliced {
   /** False when the page is full. */
   #take(one: Shown): boolean {
     const weight = one.record.head.length;
-    if (this.#page.length === this.query.limit || (this.#page.length > 0 && this.#bytes + weight > PAGE_BYTES)) {
+    const { limit, pageBytes = PAGE_BYTES } = this.query;
+    if (this.#page.length === limit || (this.#page.length > 0 && this.#bytes + weight > pageBytes)) {
       this.#more = true;
       this.#finish();
       return false;

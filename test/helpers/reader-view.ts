@@ -26,7 +26,7 @@ export const idsOf = (view: View) => view.answer(ALL).read().instances.map(({ in
 /** All that a view knows, but for times that heartbeats may move on meanwhile. */
 export const pictureOf = (view: View) => ({
   etag: view.answer(ALL).etag,
-  groups: view.groups(),
+  groups: view.groups.list(),
   members: [...view.table.members.values()].map(({ record: { head }, changedBy, lapsed }) => ({ head, changedBy, lapsed })).sort((a, b) => (a.head < b.head ? -1 : 1)),
   departed: [...view.table.departed].map(({ kind, change: { id, record: { instanceId } } }) => `${id} ${kind} ${instanceId}`),
   revision: view.revision,

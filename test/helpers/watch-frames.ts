@@ -20,6 +20,7 @@ export async function watchFrames(registry: Registry, from?: string) {
     destroy: () => undefined,
   };
   await registry.watch({}, from, sink);
+  if (from === undefined) await until(() => frames.length > 0); // its turn to be served comes
   onTestFinished(() => {
     closed = true;
     gone();

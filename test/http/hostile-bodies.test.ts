@@ -56,6 +56,14 @@ test.each(bodies)('%s: refused in a short answer and a short line', async (_what
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(8 * KIB);
 });
 
+test('more values than can be read in a moment are refused before any is read, and many in a right body are not', async () => {
+  const { call } = gateway();
+  const refused = await call.post('/heartbeats').type('application/json').send(`[${'{},'.repeat(20_000)}{}]`);
+  expect((refused.body as { errors: unknown[] }).errors).toEqual([{ pointer: '', detail: 'holds more than 30000 values: send fewer in one call' }]);
+  const beats = Array.from({ length: 1000 }, (_, i) => ({ instanceId: `i-${i}`, performance: Object.fromEntries(Array.from({ length: 26 }, (_, k) => [`k${k}`, k])) }));
+  await call.post('/heartbeats').send(beats).expect(200);
+});
+
 describe('the work for a wrong body', () => {
   type Check = ((value: unknown) => boolean) & { errors: Parameters<typeof fieldErrors>[0] };
   let compile: (route: { schema: object; httpPart: string }) => Check;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { keyGivenTwice } from '../../src/http/json.js';
+import { holdsMoreThan, keyGivenTwice } from '../../src/http/json.js';
 
 const given = (json: string) => keyGivenTwice(json, JSON.parse(json));
 
@@ -40,4 +40,15 @@ test('what JSON.stringify writes has none, and has one as soon as a key is writt
 test('a long text of backslashes and quotes is gone through once', () => {
   const text = '\\\\'.repeat(200_000) + '\\"'.repeat(100_000);
   expect(given(`{"a":"${text}","b":"${text}","a":1}`)).toBe('/a');
+});
+
+test('values are counted by commas and brackets outside of texts', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.integer({ min: 1, max: 30 }), (value, most) => {
+      const json = JSON.stringify(value);
+      const outside = json.replace(/"(?:[^"\\]|\\.)*"/g, '');
+      const values = 1 + (outside.match(/[,[{]/g) ?? []).length;
+      expect(holdsMoreThan(most, Buffer.from(json))).toBe(values > most);
+    }),
+  );
 });

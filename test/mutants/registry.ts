@@ -107,8 +107,8 @@ export const registry: Mutant[] = [
   {
     name: 'page-without-bytes',
     guard: 'a page is bounded in bytes',
-    find: 'if (this.#page.length === this.query.limit || (this.#page.length > 0 && this.#bytes + weight > PAGE_BYTES)) {',
-    replace: 'if (this.#page.length === this.query.limit) {',
+    find: 'if (this.#page.length === limit || (this.#page.length > 0 && this.#bytes + weight > pageBytes)) {',
+    replace: 'if (this.#page.length === limit + 0 * pageBytes) {',
     test: 'test/registry/walk.test.ts',
   },
   {
@@ -245,5 +245,33 @@ export const registry: Mutant[] = [
     also: [{ find: `import { flat } from './text.js';
 `, replace: '' }],
     test: 'test/registry/table.test.ts',
+  },
+  {
+    name: 'groups-in-one-turn',
+    guard: 'groups are counted in slices',
+    find: 'looked < budget; at++) {',
+    replace: 'looked < Infinity; at++) {',
+    test: 'test/registry/group-counts.test.ts',
+  },
+  {
+    name: 'groups-counted-again',
+    guard: 'a list of groups at the end of its slices counts only what changed',
+    find: 'if (this.#counted?.version !== this.version ||',
+    replace: 'if (this.#counted?.version !== -1 ||',
+    test: 'test/registry/group-counts.test.ts',
+  },
+  {
+    name: 'pump-without-bytes',
+    guard: 'watchers are served a bounded number of bytes a turn',
+    find: 'if (++served > SERVED_A_TURN || bytes >= BYTES_A_TURN) break;',
+    replace: 'if (++served > SERVED_A_TURN || bytes >= 1e9 * BYTES_A_TURN) break;',
+    test: 'test/registry/pumps.test.ts',
+  },
+  {
+    name: 'pump-all-watchers',
+    guard: 'a bounded number of watchers is served a turn',
+    find: 'if (++served > SERVED_A_TURN || bytes >= BYTES_A_TURN) break;',
+    replace: 'if (++served > 1e9 * SERVED_A_TURN || bytes >= BYTES_A_TURN) break;',
+    test: 'test/registry/pumps.test.ts',
   },
 ];

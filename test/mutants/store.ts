@@ -452,4 +452,11 @@ const PAGE = 100;`,
     replace: 'const count = Math.max(1, Math.min(COUNT, Math.floor(1e9 * LETTERS / Math.max(1, this.#largest))));',
     test: 'test/redis/slices.test.ts',
   },
+  {
+    name: 'all-look-back-at-once',
+    guard: 'who looks back waits for a turn, and a hundred wait at most',
+    find: 'if (this.#looking < AT_ONCE) return void this.#looking++;',
+    replace: 'if (this.#looking < 1e9 * AT_ONCE) return void this.#looking++;',
+    test: 'test/redis/history.test.ts',
+  },
 ];
