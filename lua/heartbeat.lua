@@ -35,7 +35,8 @@ end
 
 local function write_patch(id, patch)
   for field, value in pairs(patch.before) do
-    if value == patch.changes[field] then patch.changes[field] = nil end
+    local last = patch.changes[field]
+    if value == last or (field == 'labels' and same_labels(value ~= '' and value or nil, last ~= '' and last or nil)) then patch.changes[field] = nil end
   end
   local revision = write_changes(id, patch.record, patch.changes, 'heartbeat', {}) or patch.record.revision
   for _, reply in ipairs(patch.replies) do reply[2] = revision or reply[2] end

@@ -22,14 +22,6 @@ local renewed, performances, anyPerformance = {}, {}, false
 -- What a caller describes. Stamps are the registry's, and performance rides the beats: neither makes a repetition a change.
 local DESCRIBED = { 'hostname', 'publicIp', 'privateIp', 'ports', 'status', 'customState', 'labels', 'systemInfo', 'check' }
 
-local function same_labels(one, other) -- a merged patch is stored in no order
-  local ok, a, b = pcall(function() return cjson.decode(one or '{}'), cjson.decode(other or '{}') end)
-  if not ok then return false end
-  for key, value in pairs(a) do if b[key] ~= value then return false end end
-  for key in pairs(b) do if a[key] == nil then return false end end
-  return true
-end
-
 local function given_fields(first, last)
   local given = {}
   for i = first, last, 2 do given[ARGV[i]] = ARGV[i + 1] end

@@ -43,6 +43,7 @@ async function server() {
 
 /** The gateway as `npm start` runs it. */
 async function gateway() {
+  process.argv.length = 2; // `gateway` is this script's argument, not the gateway's own
   await import(new URL('start.mjs', import.meta.url).href);
 }
 

@@ -70,8 +70,7 @@ const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
   const [pressure, unread] = [pressureOn(options), new Unread()];
-  // Fastify's own lines of less than a warning say what ours say: each address it listens on, beside `started`.
-  const logger: FastifyBaseLogger = options.log.child({}, { level: options.log.isLevelEnabled('warn') ? 'warn' : options.log.level });
+  const logger: FastifyBaseLogger = options.log;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId

@@ -65,3 +65,11 @@ local function forget(id, home, record)
   leave_group(home, id)
   if not record.type or home_of(record) == home then redis.call('DEL', FACE .. id, RECORD .. id) end
 end
+
+local function same_labels(one, other) -- a merged patch is stored in no order
+  local ok, a, b = pcall(function() return cjson.decode(one or '{}'), cjson.decode(other or '{}') end)
+  if not ok then return false end
+  for key, value in pairs(a) do if b[key] ~= value then return false end end
+  for key in pairs(b) do if a[key] == nil then return false end end
+  return true
+end

@@ -45,6 +45,10 @@ export class Turns {
   #ids = 0;
   /** This turn's last call, while others may join it. */
   #open: OpenCall | undefined;
+  /** Transactions on the wire for the first time. */
+  #onTheWire = 0;
+  /** Calls of later turns, while scripts are missing: they go out behind the repeats of those that met that, or order would be lost. */
+  #held: Call[] | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -107,24 +111,36 @@ export class Turns {
     this.#calls = [];
     this.#ids = 0;
     this.#open = undefined;
-    if (calls.length > 0) void this.#transact(calls);
+    if (calls.length === 0) return;
+    if (this.#held) this.#held.push(...calls);
+    else void this.#transact(calls);
   }
 
   async #transact(calls: Call[]) {
     const startedAt = performance.now();
+    this.#onTheWire++;
     const outcomes = await this.#execute(calls, 'sha');
+    this.#onTheWire--;
     const failed = outcomes.some(([error]) => error !== null && !isNoScript(error));
     this.observe((performance.now() - startedAt) / 1000, failed);
 
     const unloaded = calls.filter((_, i) => isNoScript(outcomes[i]?.[0]));
+    // All verbs are loaded before the first goes out again: with only some of them there, a caller's later call of another
+    // verb would run before its earlier one.
+    const again = unloaded.length > 0 ? this.#execute(unloaded, 'loading') : undefined;
+    if (again) this.#held ??= [];
+    if (this.#onTheWire === 0) this.#release();
     calls.forEach((call, i) => {
       if (!unloaded.includes(call)) call.settle(outcomes[i] as Outcome);
     });
-    if (unloaded.length === 0) return;
-    // All verbs are loaded before the first goes out again: with only some of them there, a caller's later call of another
-    // verb would run before its earlier one.
-    const again = await this.#execute(unloaded, 'loading');
-    unloaded.forEach((call, i) => call.settle(again[i] as Outcome));
+    if (again) (await again).forEach((outcome, i) => unloaded[i]?.settle(outcome));
+  }
+
+  /** All that had met missing scripts is on its way again: what was held back follows. */
+  #release() {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held && held.length > 0) void this.#transact(held);
   }
 
   /** One MULTI/EXEC; an outcome per call whatever happens, the same error for all when the transaction as a whole failed. */

@@ -80,6 +80,19 @@ export class Model {
     return 200;
   }
 
+  /** Several changes of one id in one call are told once, as what is left of them at its end, in the order of the first. */
+  heartbeats(beats: { id: string; guards: { incarnation?: string; home?: Home }; patch: Patch }[]): number[] {
+    const [from, before] = [this.log.length, new Map([...this.instances].map(([id, known]) => [id, content(known)] as const))];
+    const statuses = beats.map(({ id, guards, patch }) => this.heartbeat(id, guards, patch));
+    const told = this.log.splice(from).map((entry) => entry.id);
+    const changed = beats.filter(({ patch }, i) => statuses[i] === 200 && Object.keys(patch).length > 0).map(({ id }) => id);
+    for (const id of new Set(changed.filter((one) => told.includes(one)))) {
+      const known = this.instances.get(id) as Known;
+      if (content(known) !== before.get(id)) this.log.push({ kind: 'updated', cause: 'heartbeat', id, incarnation: known.incarnation });
+    }
+    return statuses;
+  }
+
   patch(id: string, patch: Patch, home?: Home): number {
     const known = this.instances.get(id);
     if (!this.isLive(known) || (home && homeKey(home) !== homeKey(known.home))) return 404;

@@ -97,7 +97,7 @@ test('every label value that can occur is there at 0 from the start, so that a r
   expect(values('rollcall_heartbeats_total')).toEqual(['200', '404', '409', '503']);
   expect(values('rollcall_sweeps_total')).toEqual(['done', 'failed']);
   expect(values('rollcall_changes_total')).toEqual([...CHANGE_KINDS, 'unknown'].sort());
-  expect(values('rollcall_view_loads_total')).toEqual(['epoch', 'lag', 'outdated', 'start']);
+  expect(values('rollcall_view_loads_total')).toEqual(['diverged', 'epoch', 'lag', 'outdated', 'start']);
   expect(values('rollcall_reconciled_total')).toEqual(['adopted', 'removed']);
   expect(text).toContain('rollcall_http_request_seconds_count{method="POST",route="/sd/v1/instances",status="503"} 0\n');
   expect(text).toContain(`rollcall_build_info{version="${version}",node="${process.versions.node}"} 1\n`);

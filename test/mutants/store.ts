@@ -2,6 +2,13 @@ import type { Mutant } from './mutant.js';
 
 export const store: Mutant[] = [
   {
+    name: 'later-turn-overtakes-a-repeat',
+    guard: 'what a caller sends in order is applied in order, also when scripts have to be loaded again',
+    find: 'if (this.#held) this.#held.push(...calls);',
+    replace: 'if (this.#held && calls.length < 0) this.#held.push(...calls);',
+    test: 'test/redis/turns.test.ts',
+  },
+  {
     name: 'silence-by-the-clock',
     guard: 'a process that was held up keeps its healthy connections to Redis',
     find: 'looks = heard ? 0 : looks + 1;',
@@ -389,8 +396,8 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
   {
     name: 'standing-floods',
     guard: 'a store that comes and goes does not flood the log',
-    find: 'this.#told = this.now() - (this.#toldAt.get(state) ?? -Infinity) >= LINE_EVERY_MS;',
-    replace: 'this.#told = LINE_EVERY_MS > 0 && this.#toldAt.size >= 0;',
+    find: 'if (this.now() - (this.#toldAt.get(what) ?? -Infinity) < LINE_EVERY_MS) return false;',
+    replace: 'if (this.#toldAt.size > LINE_EVERY_MS) return false;',
     test: 'test/redis/standing.test.ts',
   },
   {

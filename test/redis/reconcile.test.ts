@@ -187,7 +187,7 @@ test('a run that is stopped goes on where it came to, on any replica, and what t
     const page = await scan(...args);
     if (++pages % 2 === 0) controller.abort();
     return page;
-  }) as typeof store.connection.scan;
+  });
   let controller = new AbortController();
   const adopted: string[] = [];
   for (let run = 0; run < 40 && adopted.length < 21; run++) {

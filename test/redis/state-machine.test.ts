@@ -70,7 +70,7 @@ async function take(action: Step, model: Model, { registry, maintenance, raw, ke
       return expect(await answer.then(({ outcome }) => outcome, codeOf)).toBe(expected);
     }
     case 'heartbeat': {
-      const expected = action.beats.map((beat) => model.heartbeat(beat.id, definedOf(beat), beat.patch));
+      const expected = model.heartbeats(action.beats.map(({ id: one, patch: change, ...guard }) => ({ id: one, guards: definedOf(guard), patch: change })));
       const beats = action.beats.map(({ id: instanceId, patch: change, ...guard }) => ({ instanceId, ...definedOf(guard), ...change }));
       const results: BeatResult[] = await registry.heartbeat(beats);
       return expect(results.map(({ status }) => status)).toEqual(expected);
