@@ -91,7 +91,7 @@ try {
   await run(ROWS);
   if (chosen.length === 0 || chosen.some((part) => Object.keys(ROWS_OF_GROUPS).some((name) => name.includes(part)))) {
     await filler.fill('lone', 20_000, 1);
-    await until(async () => (await (await fetch(`${gateway.url}/sd/v1/instances/lone-19999`, { headers: HEADERS })).status) === 200, 30_000);
+    await until(async () => (await fetch(`${gateway.url}/sd/v1/instances/lone-19999`, { headers: HEADERS })).status === 200, 30_000);
     await run(ROWS_OF_GROUPS);
   }
   filler.close();

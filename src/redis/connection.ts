@@ -87,7 +87,7 @@ export function createConnection(role: Role, config: ConnectionConfig, log: Logg
     state.toldAt = performance.now();
     log.error({ ...about, err }, 'redis connection lost');
   };
-  connection.on('error', (err) => {
+  connection.on('error', (err: Error) => {
     standing?.lost(err);
     tellLost(err);
   });

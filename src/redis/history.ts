@@ -30,7 +30,7 @@ class LogLine {
   constructor(private readonly entry: Entry) {
     this.id = entry[0];
     const [, flat] = entry;
-    for (let i = 0; i < flat.length; i += 2) this.fields[flat[i] as string] = flat[i + 1] as string;
+    for (let i = 0; i < flat.length; i += 2) this.fields[flat[i] as string] = flat[i + 1];
   }
 
   /** Undefined for what somebody wrote by hand. */

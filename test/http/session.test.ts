@@ -6,9 +6,8 @@ import { pino } from 'pino';
 import request from 'supertest';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findSession, SESSION_COOKIE, signSession } from '../../src/http/session.js';
-import { SessionSecret } from '../../src/redis/session-secret.js';
 import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js';
-import { buildGateway, caller, openRegistry, registration, SESSION_SECRET, silent } from '../helpers/gateway.js';
+import { buildGateway, caller, registration, SESSION_SECRET } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { exchange } from '../helpers/raw-http.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -341,49 +340,6 @@ describe('a signature', () => {
 });
 
 describe('the secret of sessions', () => {
-  const secrets = async () => {
-    const { raw, store, keys } = await openRegistry();
-    const open = () => new SessionSecret(store, silent);
-    return { raw, key: keys.sessionSecret, open };
-  };
-
-  test('is made once, and is the same for all who begin together', async () => {
-    const { raw, key, open } = await secrets();
-    const replicas = Array.from({ length: 5 }, open);
-    expect(replicas[0]?.current).toBeUndefined();
-    await Promise.all(replicas.map((replica) => replica.look()));
-    const held = await raw.get(key);
-    expect(held).toMatch(/^[0-9a-f]{64}$/);
-    expect(new Set(replicas.map(({ current }) => current?.toString('hex')))).toEqual(new Set([held]));
-    expect(await raw.ttl(key)).toBe(-1);
-  });
-
-  test('is given back to a Redis that has lost it, and what stands there counts', async () => {
-    const { raw, key, open } = await secrets();
-    const [one, other] = [open(), open()];
-    await one.look();
-    const before = one.current?.toString('hex');
-    await raw.del(key);
-    await one.look();
-    await other.look();
-    expect([await raw.get(key), one.current?.toString('hex'), other.current?.toString('hex')]).toEqual([before, before, before]);
-    await raw.set(key, 'ab'.repeat(32));
-    await one.look();
-    expect(one.current?.toString('hex')).toBe('ab'.repeat(32));
-  });
-
-  test('that somebody spoilt changes nothing for those who know it', async () => {
-    const { raw, key, open } = await secrets();
-    const one = open();
-    await one.look();
-    const before = one.current;
-    for (const spoil of [() => raw.set(key, 'x'), () => raw.multi().del(key).lpush(key, 'x').exec()]) {
-      await spoil();
-      await one.look();
-      expect(one.current).toEqual(before);
-    }
-  });
-
   test('that was never read: no session is made or taken, and tokens work', async () => {
     const { app } = await buildGateway({ tokens: fleet(), sessionSecret: () => undefined });
     expectProblem(await caller(app.server, secretOf('both')).post('/session'), 503, 'store_unavailable');

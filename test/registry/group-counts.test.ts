@@ -1,7 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { GroupCounts, GroupWalk } from '../../src/registry/group-counts.js';
-import type { Group } from '../../src/registry/group.js';
 import { Slices } from '../../src/registry/slices.js';
 import { Table } from '../../src/registry/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
@@ -20,7 +19,7 @@ test('a slice counts a share of the groups, all of them take several, and what w
   let counted = 0;
   for (const group of table.groups) {
     const count = group.count.bind(group);
-    (group as Group).count = (nowMs) => (counted++, count(nowMs));
+    (group).count = (nowMs) => (counted++, count(nowMs));
   }
   const walk = new GroupWalk(table);
   const slices: number[] = [];

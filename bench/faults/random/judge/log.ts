@@ -59,7 +59,7 @@ function sights(history: History, around: Circumstances): Violation[] {
     history.of(rule).flatMap(({ at, value }): Violation[] => {
       const excused = [...around.losses, ...(rule === 'grace' ? [...long, ...around.skews] : [])];
       if (at < startedAt + START_MS || around.near(excused, at, 0, 15_000) || (rule === 'grace' && (!wellSome(at) || starved(at)))) return [];
-      return [{ rule, at, text: `another ${rule}, ${value}, and no reason for it` }];
+      return [{ rule, at, text: `another ${rule}, ${String(value)}, and no reason for it` }];
     }),
   );
 }
