@@ -26,6 +26,11 @@ export class Ring {
     return this.#next;
   }
 
+  /** How many more changes may come before the one with this number is dropped. */
+  left(number: number): number {
+    return this.capacity - (this.#next - number);
+  }
+
   push(change: Change) {
     this.#changes[this.#placeOf(this.#next++)] = change;
   }

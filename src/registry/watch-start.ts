@@ -10,6 +10,8 @@ import { STUCK_MS, type Start } from './watcher.js';
 const RETRY_MS = 1000;
 /** Looking at a change of the ring takes as long as writing this many bytes. */
 const LOOK_BYTES = 50;
+/** Who goes on from the ring is served in its turn: by then so many changes may have come, and must not have dropped its place. */
+const MAY_COME_FIRST = 2000;
 
 /** What a watcher may need of the store, which the view by itself never asks. */
 export interface LogSource {
@@ -66,13 +68,15 @@ async function resume(begun: Begun, { epoch, id }: Position): Promise<string | u
     const { position } = view.table;
     if (position.epoch !== epoch) return 'the position is of another epoch';
     if (compareIds(at, position.id) > 0) return 'the position has never been';
-    if (at === position.id || view.ring.after(at) !== undefined) {
-      const position = { epoch, id: at };
-      join(begun, (joined) => backlog(begun, position, joined));
+    const number = at === position.id ? view.ring.next : view.ring.after(at);
+    const goOn = () => {
+      const place = { epoch, id: at };
+      join(begun, (joined) => backlog(begun, place, joined));
       return undefined;
-    }
+    };
+    if (number !== undefined && view.ring.left(number) >= MAY_COME_FIRST) return goOn();
     const missed = await insist(begun, () => log.changesAfter({ epoch, id: at }, topic.query));
-    if (!missed) return 'the log no longer goes back to the position';
+    if (!missed) return number === undefined ? 'the log no longer goes back to the position' : goOn();
     for (const change of missed.changes) {
       const frame = topic.frameOf(change);
       if (frame && !sink.write(frame)) await drained(begun);
