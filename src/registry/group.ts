@@ -163,6 +163,7 @@ export class Group implements Home {
   }
 
   #count({ status, cordoned, head }: LogRecord, by: 1 | -1) {
+    this.#counted = undefined;
     this.#size += by;
     this.#weight += by * head.length;
     this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + by);
