@@ -41,7 +41,7 @@ export function misspelt(given: string[]): { variable: string; meant: string }[]
   const long = known.filter((name) => name.includes('_') && name !== 'NODE_ENV');
   return given.flatMap((variable) => {
     if (known.includes(variable)) return [];
-    const meant = long.find((name) => distance(variable.toUpperCase(), name) <= 2);
+    const meant = long.find((name) => Math.abs(variable.length - name.length) <= 2 && distance(variable.toUpperCase(), name) <= 2);
     return meant === undefined ? [] : [{ variable, meant }];
   });
 }

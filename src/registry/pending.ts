@@ -48,9 +48,11 @@ export class Pending {
   read({ epoch, id, of, record }: Change) {
     const writes = this.#writes.get(record.instanceId);
     if (!writes) return;
-    const left = writes.filter(({ at }) => (of === undefined && at.epoch !== epoch ? false : compareIds(at.id, of ?? id) > 0));
-    if (left.length > 0) this.#writes.set(record.instanceId, left);
-    else this.#writes.delete(record.instanceId);
+    const stands = ({ at }: Write) => (of === undefined && at.epoch !== epoch ? false : compareIds(at.id, of ?? id) > 0);
+    let over = 0; // from the front only: who patches one instance all the time has thousands, each of which is read once
+    while (over < writes.length && !stands(writes[over] as Write)) over++;
+    if (over === writes.length) this.#writes.delete(record.instanceId);
+    else if (over > 0) writes.splice(0, over);
   }
 
   /**

@@ -52,9 +52,9 @@ test('a Redis that is flushed is given back everything: answers go on, and watch
   const { registry, raw, store, keys } = opened;
   await registerAll(registry, names(10));
   await registry.patch('i-1', { status: 'error', labels: { zone: 'b' }, cordoned: true }, CALLER);
-  await registry.remove('i-9', {}, CALLER);
-  await registry.discover(ALL);
   const cautious = await openCautious(store, redis.url);
+  await registry.remove('i-9', {}, CALLER);
+  await until(() => [opened.view, cautious.view].every((view) => idsOf(view).length === 9));
   const watcher = await watchFrames(new RedisRegistry(store, cautious.view));
   const [before, seen] = [await epochOf(opened), observe(cautious.view)];
   await raw.flushall();
