@@ -7,6 +7,7 @@ import { discoverRoutes } from './http/discover.js';
 import { installDocs } from './http/docs.js';
 import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
 import { installHttpRules } from './http/http-rules.js';
+import { BoundedMessage } from './http/incoming.js';
 import { healthRoutes } from './http/health.js';
 import { heartbeatRoutes } from './http/heartbeats.js';
 import { historyRoutes } from './http/history.js';
@@ -79,7 +80,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy?.length ? options.trustProxy : false,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000, requireHostHeader: false }, // a hook refuses it, with a problem
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000, requireHostHeader: false, IncomingMessage: BoundedMessage }, // a hook refuses it, with a problem
     routerOptions: { maxParamLength: MAX_HEADER_BYTES }, // longer than any name: the schema says what is wrong with it
     return503OnClosing: false, // late requests on open sockets are still answered, with `connection: close`
     frameworkErrors: (error, request, reply) => void onFrameworkError(error, request, reply),

@@ -1,13 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { errorCodes } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
+import type { BoundedMessage } from './incoming.js';
 
 /** Room for all bodies under way in this process: some 60 of the largest. */
 const MOST_BYTES = 64 * 1024 * 1024;
 const FIRST_BYTES = 4096;
-/** So many chunks may be as small as they like; beyond, they must hold 64 bytes on average. Each costs as much as a small request. */
-const FREE_CHUNKS = 1000;
-const SMALL_CHUNK_BYTES = 64;
 
 type Done = (error: Error | null, body?: Buffer) => void;
 
@@ -25,25 +23,24 @@ export class BodyReader {
     return this.#held;
   }
 
-  /** Gives the whole body, or why there is none: too large, too finely cut, not as long as declared, broken off, or no room for it now. */
+  /** Gives the whole body, or why there is none: too large, in too many pieces, not as long as declared, broken off, or no room for it now. */
   read(request: IncomingMessage, limit: number, done: Done) {
     const header = request.headers['content-length'];
     const declared = header === undefined ? undefined : Number(header);
+    const { refusal } = request as BoundedMessage;
+    if (refusal) return done(refusal);
     if (declared !== undefined && declared > limit) return done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
     let bytes = Buffer.alloc(0);
-    let [length, chunks] = [0, 0];
+    let length = 0;
 
     const finish: Done = (error, body) => {
-      request.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
+      request.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken).off('refused', finish);
       this.#held -= bytes.length;
       done(error, body);
     };
     const onData = (chunk: Buffer) => {
       const needed = length + chunk.length;
       if (needed > limit) return finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-      if (++chunks > FREE_CHUNKS && needed < chunks * SMALL_CHUNK_BYTES) {
-        return finish(new RegistryError('invalid_request', 'the body comes in chunks of a few bytes: send it in larger ones'));
-      }
       if (needed > bytes.length) {
         const larger = Math.min(Math.max(needed, 2 * bytes.length, FIRST_BYTES), Math.max(needed, declared ?? limit));
         if (this.#held - bytes.length + larger > this.most) {
@@ -62,6 +59,6 @@ export class BodyReader {
       else finish(new errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH());
     };
     const onBroken = () => finish(new RegistryError('invalid_request', 'the body broke off'));
-    request.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken);
+    request.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken).on('refused', finish);
   }
 }

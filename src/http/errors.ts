@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ProblemCode } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
+import { isCutShort } from './incoming.js';
 import { problemOf, PROBLEM_TYPE, shown, shownDetail, statusOf, type Refusal } from './problems.js';
 import { fieldErrors } from './validation.js';
 
@@ -12,6 +13,7 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   const problem = problemOf(refusal, reply.request.id);
   // As app.ts sets them, whose hook does not run for a URL that does not decode.
   void reply.headers({ 'x-request-id': problem.requestId, 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+  if (isCutShort(reply.request.raw)) void reply.header('connection', 'close');
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="rollcall"');
   if (problem.status === 503 || problem.status === 429) void reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));
@@ -38,6 +40,7 @@ const MALFORMED = { status: 400, line: 'Bad Request', code: 'invalid_request' as
 
 /** What Node's parser refuses, before there is a request at all. */
 export function onClientError(error: NodeJS.ErrnoException, socket: Socket) {
+  if (error.code === 'HPE_PAUSED') return; // our own doing (incoming.ts): the refusal is under way, and ends the connection
   if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
   const { line, ...refusal } = PARSER_REFUSALS[error.code ?? ''] ?? MALFORMED;
   const body = `${JSON.stringify(problemOf(refusal, 'unparsed'))}\n`;

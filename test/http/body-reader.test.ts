@@ -60,14 +60,6 @@ describe('a reader of bodies', () => {
     expect(refused[0]).toMatchObject({ code: 'overloaded' });
     expect(reader.held).toBe(0);
   });
-
-  test('refuses what comes in a thousand chunks of a few bytes', async () => {
-    const reader = new BodyReader();
-    const { stream, outcome } = upload(reader);
-    for (let i = 0; i < 2000; i++) stream.write(Buffer.alloc(1));
-    expect(await outcome).toMatchObject({ code: 'invalid_request', message: expect.stringContaining('larger') as string });
-    expect(reader.held).toBe(0);
-  });
 });
 
 const gateway = sharedGateway();
@@ -81,5 +73,7 @@ const send = (size: number) => {
 
 test('a registration may come in chunks of 100 bytes, not of one', async () => {
   expect((await send(100)).status).toBe(201);
-  expectProblem(await send(1), 400, 'invalid_request');
+  const refused = await send(1);
+  expectProblem(refused, 400, 'invalid_request');
+  expect(refused.headers.connection).toBe('close'); // or the rest would have to be read
 });

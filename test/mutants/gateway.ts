@@ -75,9 +75,30 @@ export const gateway: Mutant[] = [
   {
     name: 'chunks-of-one-byte',
     guard: 'a body comes in chunks of some size',
-    find: 'if (++chunks > FREE_CHUNKS && needed < chunks * SMALL_CHUNK_BYTES) {',
-    replace: 'if (++chunks > 1e9 * FREE_CHUNKS && needed < chunks * SMALL_CHUNK_BYTES) {',
-    test: 'test/http/body-reader.test.ts',
+    find: 'if (++this.#pieces > FREE_PIECES && this.#bytes',
+    replace: 'if (++this.#pieces > 1e9 * FREE_PIECES && this.#bytes',
+    test: 'test/http/incoming.test.ts',
+  },
+  {
+    name: 'pieces-without-turns',
+    guard: 'a turn of the event loop looks at a bounded number of pieces of bodies',
+    find: 'if (++this.#inTurn > FREE_A_TURN && all > PIECES_A_TURN) {',
+    replace: 'if (++this.#inTurn > FREE_A_TURN && all > 1e9 * PIECES_A_TURN) {',
+    test: 'test/http/incoming.test.ts',
+  },
+  {
+    name: 'parser-goes-on',
+    guard: 'of a body that is refused the parser calls for no more pieces',
+    find: 'parser[onBody] = null;',
+    replace: '',
+    test: 'test/http/incoming.test.ts',
+  },
+  {
+    name: 'parser-stays-deaf',
+    guard: 'a parser that was stopped reads the bodies of the next connection',
+    find: "socket.prependOnceListener('close', () => (parser[onBody] = own));",
+    replace: '',
+    test: 'test/http/incoming.test.ts',
   },
   {
     name: 'connection-without-address',
