@@ -6,6 +6,7 @@ import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
 import { LeaseEnds } from './lease-ends.js';
 import type { Source } from './load.js';
+import { LoadLog, secondsSince } from './load-log.js';
 import { BrokenLog, LogTail, type Read } from './log-tail.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
@@ -31,8 +32,7 @@ export class Reader {
   #loaded: Loaded | undefined;
   #former: Loaded | undefined; // what the view has while everything is read anew
   #adopted = false;
-  #reason: LoadReason = 'start';
-  #loadStartedAt = 0;
+  readonly #loads: LoadLog;
   #behind = false;
   readonly #last = new LastPulse();
   #stopped = false;
@@ -58,6 +58,7 @@ export class Reader {
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
     this.#recovery = new Recovery(source, view);
     this.#divergence = new Divergence(source);
+    this.#loads = new LoadLog(log, options.observer);
   }
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
@@ -104,7 +105,7 @@ export class Reader {
   }
 
   async #load() {
-    this.#loadStartedAt = performance.now();
+    this.#loads.begin();
     const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.#former?.table);
     this.#loaded = { table, ring };
     this.#memory = ring;
@@ -144,6 +145,7 @@ export class Reader {
     ring.push(change);
     if (this.#memory !== ring) this.#memory?.push(change);
     this.#recovery.read(change);
+    this.#loads.changes++;
     this.options.observer.applied(change);
   }
 
@@ -165,9 +167,8 @@ export class Reader {
     this.#adopted = true;
     this.#former = undefined;
     this.view.refresh(asOf);
-    this.view.adopt(this.#loaded as Loaded, this.#reason);
-    this.options.observer.loaded(this.#reason);
-    this.log.info({ reason: this.#reason, instances: this.view.size, seconds: secondsSince(this.#loadStartedAt) }, 'registry read');
+    this.view.adopt(this.#loaded as Loaded, this.#loads.reason);
+    this.#loads.end(this.view.size);
   }
 
   /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
@@ -231,8 +232,7 @@ export class Reader {
     if (proof) this.options.observer.diverged(proof);
     this.view.doubt();
     this.#divergence.forget();
-    this.log.warn({ reason, proof }, 'the log of changes has a gap or is another: reading the whole registry again');
-    this.#reason = reason;
+    this.#loads.again(reason, proof);
     if (this.#adopted) this.#former = this.#loaded;
     this.#loaded = undefined;
     this.#recovery.forget();
@@ -246,5 +246,3 @@ export class Reader {
     this.options.observer.reachable(true);
   }
 }
-
-const secondsSince = (startedAt: number) => Number(((performance.now() - startedAt) / 1000).toFixed(3));

@@ -459,4 +459,11 @@ const PAGE = 100;`,
     replace: 'if (this.#looking < 1e9 * AT_ONCE) return void this.#looking++;',
     test: 'test/redis/history.test.ts',
   },
+  {
+    name: 'lost-load-blames-the-log',
+    guard: 'a load whose log was cut off unread says what mends that',
+    find: "const lost = !this.#over && reason === 'lag';",
+    replace: "const lost = this.changes < 0 && reason === 'lag';",
+    test: 'test/redis/load-log.test.ts',
+  },
 ];
