@@ -154,8 +154,9 @@ export class Reader {
     const { table } = this.#loaded as Loaded;
     if (!this.#ends.follow(pulse.nowMs)) return false;
     if (this.#ends.reading) return true;
-    if (pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the next part of the judging
-    table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
+    const planned = table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
+    if (!planned || pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the other leases, or the next part of the judging
+    if (!planned) return true;
     const settled = this.options.ownStore || (!this.#last.young && this.#last.quiet);
     const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
     if (this.#adopted) this.view.refresh(asOf);

@@ -54,9 +54,8 @@ export class LapseSchedule<T extends Lapsing> {
     this.#next = Math.max(this.#next, last);
   }
 
-  /** Forgets all plans; every lease is the caller's to plan anew. */
-  clear() {
-    this.#steps.clear();
+  /** The clock was set back: what is planned from now on may come before what was looked at last. */
+  rewind() {
     this.#next = 0;
   }
 

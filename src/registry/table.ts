@@ -4,8 +4,8 @@ import { Departed } from './departed.js';
 import type { Group, Member } from './group.js';
 import { Groups } from './groups.js';
 import type { Hold } from './hold.js';
-import { LapseSchedule, NOT_PLANNED } from './lapses.js';
-import { leaseEndMs, SHORT_LEASE_MS } from './lease.js';
+import { NOT_PLANNED } from './lapses.js';
+import { Leases } from './leases.js';
 import { News } from './news.js';
 import { withoutPerformance, type LogRecord } from './record.js';
 import { homeKey, type Home } from './home.js';
@@ -14,8 +14,6 @@ import { flat } from './text.js';
 
 /** A hold that nobody has released so long after its end was lost. */
 const FORGOTTEN_MS = 10_000;
-/** What lies further ahead of the watermark than this was written before the store's clock was set back. */
-const SET_BACK_MS = 1000;
 
 /**
  * The registry in memory: what the log says up to `position`, with the leases of up to `watermarkMs`. It is fed by the
@@ -33,11 +31,7 @@ export class Table {
   collectPerformance = false;
   /** Greater with every change of what is visible. */
   version = 0;
-  watermarkMs = 0;
-  readonly #lapses = new LapseSchedule<Member>(leavesAt);
-  readonly #isAhead = (ms: number) => this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
-  #graceFromMs: number;
-  #lullFromMs: number;
+  readonly #leases: Leases;
 
   /** With the grace that is in force already, a load does not have to plan every lease a second time. */
   constructor(
@@ -46,9 +40,13 @@ export class Table {
     graceFromMs = 0,
     lullFromMs = 0,
   ) {
-    this.#graceFromMs = graceFromMs;
-    this.#lullFromMs = lullFromMs;
+    this.#leases = new Leases(this.members, (member) => this.#changed(member.group, member.record), graceFromMs, lullFromMs);
     this.departed = new Departed(offlineMs);
+  }
+
+  /** Everything up to this time of the store's clock is taken into account; 0 before the first `advance`. */
+  get watermarkMs(): number {
+    return this.#leases.watermarkMs;
   }
 
   /** A record as the store holds it while the table is being loaded. `changedBy` is the id of its last change in this epoch, `of` in any. */
@@ -90,7 +88,7 @@ export class Table {
     const group = this.groups.hold(home, hold);
     if (!group) return;
     this.#changed(group);
-    for (const member of [...group.lapsed]) this.#score(member, member.scoreMs);
+    for (const member of [...group.lapsed]) this.#leases.score(member, member.scoreMs);
   }
 
   /** One entry of the beats: these ids were renewed at this time of the store's clock. */
@@ -98,9 +96,9 @@ export class Table {
     ids.forEach((id, i) => {
       const member = this.members.get(id);
       // A beat from before the registration is of an older incarnation, unless the clock was set back since.
-      if (!member || (atMs < member.record.registeredAtMs && !this.#isAhead(member.record.registeredAtMs))) return;
-      this.#score(member, Math.max(member.scoreMs, atMs + member.record.ttlMs));
-      member.renewedAtMs = this.#isAhead(member.renewedAtMs) ? atMs : Math.max(member.renewedAtMs, atMs);
+      if (!member || (atMs < member.record.registeredAtMs && !this.#leases.isAhead(member.record.registeredAtMs))) return;
+      this.#leases.score(member, Math.max(member.scoreMs, atMs + member.record.ttlMs));
+      member.renewedAtMs = this.#leases.isAhead(member.renewedAtMs) ? atMs : Math.max(member.renewedAtMs, atMs);
       const performance = atMs >= member.renewedAtMs ? performances?.[i] : undefined;
       if (performance) {
         if (performance !== member.performance) member.performance = flat(performance);
@@ -114,20 +112,18 @@ export class Table {
     const member = this.members.get(id);
     if (!member || scoreMs <= member.scoreMs) return;
     member.renewedAtMs = Math.max(member.renewedAtMs, scoreMs - member.record.ttlMs);
-    this.#score(member, scoreMs);
+    this.#leases.score(member, scoreMs);
   }
 
-  /** Everything up to this time of the store's clock has been read: what has ended by then is no longer shown. */
-  advance(watermarkMs: number, graceFromMs: number, lullFromMs = 0) {
-    const clockSetBack = watermarkMs < this.watermarkMs - SET_BACK_MS;
-    this.watermarkMs = watermarkMs;
-    const lulled = lullFromMs !== this.#lullFromMs;
-    this.#lullFromMs = lullFromMs;
-    if (graceFromMs !== this.#graceFromMs || clockSetBack) this.#replan(graceFromMs, clockSetBack);
-    else if (lulled) for (const member of this.members.values()) if (member.record.ttlMs <= SHORT_LEASE_MS) this.#score(member, member.scoreMs);
-    this.#lapses.advance(watermarkMs, (member) => this.#lapse(member));
+  /**
+   * Everything up to this time of the store's clock has been read: what has ended by then is no longer shown. False: not yet, for every
+   * lease has another end now, and that takes several turns; the watermark waits, and this is to be called again.
+   */
+  advance(watermarkMs: number, graceFromMs: number, lullFromMs = 0): boolean {
+    if (!this.#leases.advance(watermarkMs, graceFromMs, lullFromMs)) return false;
     this.departed.advance(watermarkMs);
     for (const home of this.groups.heldUntil(watermarkMs - FORGOTTEN_MS)) this.#release(home);
+    return true;
   }
 
   #put(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {
@@ -140,7 +136,7 @@ export class Table {
     this.content.add(record.tag);
     this.news.touched(record);
     group.lapsed.add(member); // a change of one that has lapsed already does not show it again
-    this.#score(member, scoreMs);
+    this.#leases.score(member, scoreMs);
   }
 
   #depart(change: Change, known: Member | undefined) {
@@ -155,7 +151,7 @@ export class Table {
 
   #drop(member: Member) {
     const { group } = member;
-    this.#lapses.forget(member);
+    this.#leases.forget(member);
     this.content.remove(member.record.tag);
     group.suspects.delete(member);
     if (member.lapsed) group.lapsed.delete(member);
@@ -166,64 +162,11 @@ export class Table {
     if (group.empty) this.groups.remove(group);
   }
 
-  #score(member: Member, scoreMs: number) {
-    const { group, record } = member;
-    member.scoreMs = scoreMs;
-    member.expiresAtMs = leaseEndMs({ scoreMs, ttlMs: record.ttlMs, graceFromMs: this.#graceFromMs, lullFromMs: this.#lullFromMs });
-    group.renew(member);
-    const ended = member.expiresAtMs <= this.watermarkMs;
-    if (ended && (group.hold?.untilMs ?? 0) <= this.watermarkMs) {
-      if (member.lapsed) return;
-    } else if (member.lapsed || Boolean(member.suspect) !== ended) this.#show(member, ended); // or a heartbeat after the end of the lease
-    this.#lapses.plan(member);
-  }
-
-  #lapse(member: Member) {
-    if (!member.suspect && (member.group.hold?.untilMs ?? 0) > this.watermarkMs) {
-      this.#show(member, true);
-      this.#lapses.plan(member);
-    } else this.#hide(member);
-  }
-
-  /** As live, or as a suspect. */
-  #show(member: Member, suspect: boolean) {
-    const { group } = member;
-    group.hide(member);
-    group.lapsed.delete(member);
-    member.lapsed = false;
-    mark(member, suspect);
-    group.show(member);
-    this.#changed(group, member.record);
-  }
-
-  #hide(member: Member) {
-    const { group } = member;
-    group.hide(member);
-    mark(member, false);
-    member.lapsed = true;
-    group.lapsed.add(member);
-    this.#changed(group, member.record);
-  }
-
   #release(home: Home) {
     const group = this.groups.hold(home, undefined);
     if (!group) return;
-    for (const member of [...group.suspects]) {
-      this.#lapses.forget(member);
-      this.#hide(member);
-    }
+    for (const member of [...group.suspects]) this.#leases.hide(member);
     this.#changed(group); // it is no longer explained
-  }
-
-  /** Every lease has another end now: by grace, or because the store's clock was set back. */
-  #replan(graceFromMs: number, clockSetBack: boolean) {
-    this.#graceFromMs = graceFromMs;
-    this.#lapses.clear();
-    for (const member of this.members.values()) {
-      member.step = NOT_PLANNED;
-      // No lease ends later than one ttl from now; lua/include/setback.lua cuts those in the store.
-      this.#score(member, clockSetBack ? Math.min(member.scoreMs, this.watermarkMs + member.record.ttlMs) : member.scoreMs);
-    }
   }
 
   #changed(group: Group, record?: LogRecord) {
@@ -231,14 +174,4 @@ export class Table {
     this.news.changed(group);
     if (record) this.news.touched(record);
   }
-}
-
-/** A suspect leaves with the end of the hold, anybody else with the end of the lease. */
-const leavesAt = ({ suspect, expiresAtMs, group }: Member) => (suspect ? Math.max(expiresAtMs, group.hold?.untilMs ?? 0) : expiresAtMs);
-
-/** Only while it is hidden: what is visible of a group is summed up by what it shows. */
-function mark(member: Member, suspect: boolean) {
-  member.suspect = suspect;
-  if (suspect) member.group.suspects.add(member);
-  else member.group.suspects.delete(member);
 }

@@ -463,7 +463,7 @@ const PAGE = 100;`,
     name: 'lost-load-blames-the-log',
     guard: 'a load whose log was cut off unread says what mends that',
     find: "const lost = !this.#over && reason === 'lag';",
-    replace: "const lost = this.changes < 0 && reason === 'lag';",
+    replace: "const lost = !this.#over && reason !== 'lag';",
     test: 'test/redis/load-log.test.ts',
   },
 ];

@@ -131,10 +131,10 @@ test('Redis whose clock is set back: who died before it is not kept for as long,
   await raw.multi().zadd(keys.leases, now + AHEAD + 30_000, 'game:kr-1:live', now + AHEAD + 30_000, 'game:kr-1:dead').xadd(keys.beats, last, 'ids', 'nobody').set(keys.alive, now + AHEAD).set(keys.swept, now + AHEAD).exec();
   await raw.hset(keys.holds, { '': now + AHEAD, 'game:held': `${now + AHEAD - 1000} ${now + AHEAD + 5000} ${now + AHEAD + 11_000} 5 8 held` });
   for (const member of view.table.members.values()) {
-    Object.assign(member, { scoreMs: now + AHEAD + 30_000, renewedAtMs: now + AHEAD });
+    Object.assign(member, { scoreMs: now + AHEAD + 30_000, expiresAtMs: now + AHEAD + 30_000, renewedAtMs: now + AHEAD });
     Object.assign(member.record, { registeredAtMs: now + AHEAD - 1000 });
   }
-  view.table.watermarkMs = now + AHEAD;
+  view.table.advance(now + AHEAD, 0);
   await until(async () => (await raw.hexists(keys.holds, ':setback')) === 0 && Number(await raw.zscore(keys.leases, 'game:kr-1:dead')) < now + AHEAD);
 
   expect(await registry.heartbeat([{ instanceId: 'live', performance: { cpu: 0.5 } }])).toMatchObject([{ status: 200 }]);

@@ -23,7 +23,7 @@ const step = fc.oneof(
   fc.record({ verb: fc.constant('renew' as const), name: fc.nat(9), byMs: fc.nat(40_000) }),
   fc.record({ verb: fc.constant('forget' as const), name: fc.nat(9) }),
   fc.record({ verb: fc.constant('advance' as const), byMs: fc.oneof(fc.integer({ min: 0, max: 35 }), fc.nat(60_000), fc.nat(7_200_000)) }),
-  fc.record({ verb: fc.constant('clear' as const), backMs: fc.constantFrom(0, 3_600_000) }),
+  fc.record({ verb: fc.constant('rewind' as const), backMs: fc.constantFrom(0, 3_600_000) }),
 );
 
 test('whatever is planned, renewed, shortened and forgotten, each lease lapses once, in the first look at or after its end', () => {
@@ -45,13 +45,10 @@ test('whatever is planned, renewed, shortened and forgotten, each lease lapses o
           const known = planned.get(one.name);
           if (known) leases.forget(known);
           planned.delete(one.name);
-        } else if (one.verb === 'clear') {
+        } else if (one.verb === 'rewind') {
           nowMs -= one.backMs;
-          leases.clear();
-          for (const known of planned.values()) {
-            known.step = NOT_PLANNED;
-            leases.plan(known);
-          }
+          leases.rewind();
+          for (const known of planned.values()) leases.plan(known);
         } else {
           nowMs += one.byMs;
           const due = [...planned.values()].filter(({ endsMs }) => endsMs <= nowMs).map(({ name }) => name);

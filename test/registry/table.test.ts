@@ -4,6 +4,7 @@ import type { Change } from '../../src/registry/change.js';
 import { TagSum } from '../../src/registry/content-tag.js';
 import { instanceJson, type LogRecord } from '../../src/registry/record.js';
 import type { Home } from '../../src/registry/home.js';
+import { REPLANNED_AT_ONCE } from '../../src/registry/leases.js';
 import { Table } from '../../src/registry/table.js';
 import { change, EPOCH, heapMb, idAt, record, T0 } from './sample.js';
 
@@ -334,4 +335,33 @@ test('a registration in another home says where the instance was, although the s
   const restored = change(idAt(T0 + 2), 'restored', record({ group: 'g-1' }), { of: idAt(T0 + 2) });
   table.apply(restored);
   expect(restored.from).toEqual({ type: record().type, group: 'g-9' });
+});
+
+test('a grace, a short outage and a clock that is set back give leases another end 5,000 at a time, and the watermark waits for the last', () => {
+  const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
+  const count = 3 * REPLANNED_AT_ONCE - 1;
+  for (let i = 0; i < count; i++) table.load(record({ instanceId: `i-${i}`, ttlSeconds: 5 }), T0 + 5000, '');
+  const ends = () => [...table.members.values()].filter(({ expiresAtMs }) => expiresAtMs === T0 + 5000).length;
+  /** Calls again until it is done. What was given another end by each call. */
+  const turns = (...[watermarkMs, graceMs, lullMs]: [number, number, number]) => {
+    const parts: number[] = [];
+    for (let [done, left] = [false, ends()]; !done; left = ends()) {
+      const before = table.watermarkMs;
+      done = table.advance(watermarkMs + parts.length, graceMs, lullMs);
+      if (!done && watermarkMs > before) expect(table.watermarkMs).toBe(before);
+      parts.push(Math.abs(left - ends()));
+    }
+    expect(table.watermarkMs).toBe(watermarkMs + parts.length - 1);
+    return parts;
+  };
+  const IN_TURNS = [REPLANNED_AT_ONCE, REPLANNED_AT_ONCE, REPLANNED_AT_ONCE - 1];
+  expect(turns(T0, 0, 0)).toEqual([0]);
+  expect(turns(T0 + 6000, T0 + 2000, 0)).toEqual(IN_TURNS); // past the old end, before the new
+  expect([...table.groups][0]?.size).toBe(count);
+  expect(turns(T0 + 6500, T0, 0)).toEqual(IN_TURNS);
+  expect([...table.groups][0]?.size).toBe(0);
+  expect(turns(T0 + 7000, T0, T0 + 3000)).toEqual(IN_TURNS);
+  expect([...table.groups][0]?.size).toBe(count);
+  expect(turns(T0 + 2000, T0, T0)).toEqual(IN_TURNS);
+  expect(turns(T0 - 3000, 0, 0)).toEqual(IN_TURNS);
 });
