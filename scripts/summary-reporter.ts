@@ -14,7 +14,7 @@ export default class SummaryReporter implements Reporter {
       .map((test) => ({ test, ms: test.diagnostic()?.duration ?? 0 }))
       .sort((one, other) => other.ms - one.ms)
       .slice(0, SLOWEST);
-    const retried = tests.filter((test) => (test.diagnostic()?.retryCount ?? 0) > 0);
+    const retried = tests.filter((test) => test.result().state === 'passed' && (test.diagnostic()?.retryCount ?? 0) > 0);
     const count = (state: string) => tests.filter((test) => test.result().state === state).length;
     const broken = modules.filter((module) => module.errors().length > 0).length; // a file that could not be loaded ran no test
 

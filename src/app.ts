@@ -67,13 +67,15 @@ const corsOptions = (origin: string[]) => ({
 const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
   new Pressure({ lagMs, settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
 
+/** Fastify's own lines of less than a warning say what ours say: each address that it listens on, beside `started`. */
+const warningsOf = (log: Logger): FastifyBaseLogger => log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level });
+
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
   const [pressure, unread] = [pressureOn(options), new Unread()];
-  const logger: FastifyBaseLogger = options.log;
   const app: FastifyInstance = fastify({
-    loggerInstance: logger,
+    loggerInstance: warningsOf(options.log),
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
     logController: new LogController({ disableRequestLogging: true }), // our own lines: http/request-log.ts
     genReqId: createRequestIds(),
@@ -89,7 +91,10 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   for (const schema of sharedSchemas) app.addSchema(schema);
   installValidation(app);
-  installErrorHandling(app);
+  // Answers are plain data of our own types. A compiled serializer writes one 0.15 us sooner, and compiling those of all routes and
+  // statuses took most of the time in which an application is built.
+  app.setSerializerCompiler(() => JSON.stringify);
+  installErrorHandling(app, options.log);
   installRequestLog(app, options.log, (request, status, ms) => countRequest(metrics, request, status, ms));
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');

@@ -65,7 +65,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const parts: Parts = { config, log, closers, metrics: createMetrics(), redis: { target, tlsCa: config.redis?.tlsCa, standing }, standing, embedded };
   const store = createRegistryStore(parts);
   const followed = createView(parts, store);
-  const { view, reader } = followed;
+  const { view, reader, loaded } = followed;
 
   const minted = embedded && config.tokens.length === 0 && !config.tokensFile ? embeddedToken() : undefined;
   const tokens = new TokenStore(minted ? tokensFromList(minted) : config.tokens, config.tokensFile, log);
@@ -103,7 +103,9 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   startSweeping(parts, store, view, reader);
   const about = { version, url, host: config.host, redis: describeTarget(target), database: target.db, prefix: config.redisPrefix, engine: embedded?.engine ?? 'external' };
   log.info({ ...about, node: process.versions.node }, 'started');
-  if (embedded) process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0));
+  if (!embedded) return;
+  await loaded; // what it says to paste works from then on
+  process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0));
 }
 
 async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {
@@ -140,11 +142,14 @@ function createView({ config, log, closers, metrics, redis, standing, embedded }
   const hub = new WatchHub(sseFrames, { ended: (reason) => metrics.watchersEnded.labels(reason).inc() });
   const view = new View({ hub, maxStaleMs: config.maxStaleSeconds * 1000, comeBackMs: config.lease.defaultSeconds * 1000 });
   const [connection, news] = [createConnection('reader', redis, log), createConnection('news', redis, log)];
-  const observer = readerObserver(metrics, standing, log, () => notifySystemd('READY=1', config, log));
+  let isLoaded = () => undefined as void;
+  const loaded = new Promise<void>((resolve) => (isLoaded = resolve));
+  void loaded.then(() => notifySystemd('READY=1', config, log));
+  const observer = readerObserver(metrics, standing, log, isLoaded);
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };
   const reader = new Reader({ ...store, connection }, news, view, options, log);
   closers.push(() => reader.stop()); // closes both
-  return { view, reader, connection, news };
+  return { view, reader, connection, news, loaded };
 }
 
 /** Connects everything, and begins to read the registry into memory. That is not waited for: `readyz` says when it is done. */

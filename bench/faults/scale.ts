@@ -9,7 +9,7 @@ export interface Scale {
 }
 
 export const FULL: Scale = { full: true, instances: 500, groups: 5, ttlSeconds: 9, watchers: 20, discoversPerSecond: 50 };
-export const SHORT: Scale = { full: false, instances: 100, groups: 5, ttlSeconds: 3, watchers: 6, discoversPerSecond: 25 };
+export const SHORT: Scale = { full: false, instances: 60, groups: 5, ttlSeconds: 3, watchers: 4, discoversPerSecond: 10 };
 
 export interface Outcome {
   numbers: Record<string, number | string>;

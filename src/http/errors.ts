@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import type { ProblemCode } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { isCutShort } from './incoming.js';
@@ -19,10 +20,11 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));
 }
 
-export function installErrorHandling(app: FastifyInstance) {
+export function installErrorHandling(app: FastifyInstance, log: Logger) {
+  const mayLog = onceASecond();
   app.setErrorHandler((error: FastifyError | RegistryError, request, reply) => {
     const refusal = refusalOf(error, request);
-    logRefusal(error, refusal, request);
+    logRefusal(error, refusal, request, log, mayLog);
     return sendProblem(reply, refusal);
   });
 }
@@ -80,22 +82,24 @@ function refusalOf(error: FastifyError | RegistryError, request: FastifyRequest)
 const LOG_EVERY_MS = 1000;
 /** Somebody has the wrong token, another's id, or too much to ask: from where is the question at 3 a.m., of reads too. */
 const BY_WHOM = new Set([401, 403, 409, 429]);
-const logged = new Map<ProblemCode, { at: number; leftOut: number }>();
+type MayLog = (code: ProblemCode) => { leftOut?: number } | undefined;
 
 /** At most one line a second for each code, with the count of those left out: an outage must not flood the log. */
-function mayLog(code: ProblemCode): { leftOut?: number } | undefined {
-  const now = performance.now();
-  const last = logged.get(code);
-  if (last && now - last.at < LOG_EVERY_MS) {
-    last.leftOut++;
-    return undefined;
-  }
-  logged.set(code, { at: now, leftOut: 0 });
-  return last?.leftOut ? { leftOut: last.leftOut } : {};
+function onceASecond(): MayLog {
+  const logged = new Map<ProblemCode, { at: number; leftOut: number }>();
+  return (code) => {
+    const now = performance.now();
+    const last = logged.get(code);
+    if (last && now - last.at < LOG_EVERY_MS) {
+      last.leftOut++;
+      return undefined;
+    }
+    logged.set(code, { at: now, leftOut: 0 });
+    return last?.leftOut ? { leftOut: last.leftOut } : {};
+  };
 }
 
-function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Refusal, request: FastifyRequest) {
-  const { log } = request.server;
+function logRefusal(error: Error, { code, detail, status = statusOf(code) }: Refusal, request: FastifyRequest, log: Logger, mayLog: MayLog) {
   const { id } = (request.params ?? {}) as { id?: string };
   const instanceId = id && shown(id); // before the schema has seen it, as long as a URL
   const about = { requestId: request.id, code, status, route: request.routeOptions.url, caller: request.token?.name, instanceId };

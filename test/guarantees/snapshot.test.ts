@@ -9,7 +9,7 @@ import { differences, digestOf, fold, pictureOf, positionOf, type Picture } from
 import { lagBehind, startKiller, startSlowFleet, type SlowFleet } from './helpers/slow-fleet.js';
 import { HOMES, startWriters } from './helpers/writers.js';
 
-const ROUNDS = bound(120, 1000);
+const ROUNDS = bound(60, 1000);
 const RUN_MAX_MS = bound(30_000, 240_000);
 const AT_ONCE = 3;
 const QUERIES: { type?: string; group?: string }[] = [{}, { type: 'game' }, { type: 'chat' }, ...HOMES];

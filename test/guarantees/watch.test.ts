@@ -7,10 +7,10 @@ import { lagBehind, startKiller, startSlowFleet, type SlowFleet } from './helper
 import { readTruth } from './helpers/truth.js';
 import { QUIET, startWriters } from './helpers/writers.js';
 
-const EVENTS = bound(2000, 12_000);
-const CUTS = bound(40, 200);
+const EVENTS = bound(1200, 12_000);
+const CUTS = bound(24, 200);
 const RUN_MAX_MS = bound(30_000, 180_000);
-const KILL_EVERY_MS = bound(2500, 5000);
+const KILL_EVERY_MS = bound(1800, 5000);
 /** Those who come later begin with a snapshot of a registry that others are changing. */
 const JOIN_EVERY_MS = bound(1000, 4000);
 

@@ -30,7 +30,7 @@ export interface ReplicaSetup {
 }
 
 /** A process of its own, as the container starts it, with nothing of this environment but PATH. Ready when it is returned. */
-export async function startReplica({ env, port, folder = ROOT, withinMs = 15_000, wrapper = [] }: ReplicaSetup): Promise<Replica> {
+export async function startReplica({ env, port, folder = ROOT, withinMs = 30_000, wrapper = [] }: ReplicaSetup): Promise<Replica> {
   const chosen = port ?? (await freePort());
   const url = `http://127.0.0.1:${chosen}`;
   const [command = process.execPath, ...args] = [...wrapper, process.execPath, 'dist/server.js'];

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { bound } from '../guarantees/helpers/bounds.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { empty, rollBack, takePicture, type Picture } from './helpers/loss.js';
 import { expectSettled, openReplicas, type Replica } from './helpers/replica.js';
@@ -93,5 +94,5 @@ async function run(steps: Step[]) {
 }
 
 test('whatever is written through two replicas, and whenever Redis loses something of it: all views and Redis agree, and what was acknowledged is there', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 25 }), run), { numRuns: 25, interruptAfterTimeLimit: 60_000, endOnFailure: true });
-}, 90_000);
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 25 }), run), { numRuns: bound(12, 100), interruptAfterTimeLimit: bound(60_000, 400_000), endOnFailure: true });
+}, bound(90_000, 420_000));

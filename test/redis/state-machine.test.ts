@@ -6,6 +6,7 @@ import type { BeatResult } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import { Answers } from '../../src/registry/answers.js';
 import { Load } from '../../src/redis/load.js';
+import { bound } from '../guarantees/helpers/bounds.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { Model, type Logged, type Patch } from '../helpers/model.js';
 import { CALLER, complete, expectChain, lapse, readStore, redisNow, type StoreState } from '../helpers/store.js';
@@ -193,7 +194,7 @@ function inRuns(log: Partial<Logged>[]): Partial<Logged>[][] {
   return runs.map((run) => run.sort((one, other) => (String(one.id) < String(other.id) ? -1 : 1)));
 }
 
-test('whatever is done in whatever order, Redis and the views of it hold exactly what a small model of the registry holds', { timeout: 110_000 }, async () => {
+test('whatever is done in whatever order, Redis and the views of it hold exactly what a small model of the registry holds', { timeout: bound(110_000, 620_000) }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
       const closers: (() => Promise<void>)[] = [];
@@ -209,6 +210,6 @@ test('whatever is done in whatever order, Redis and the views of it hold exactly
         for (const close of closers.reverse()) await close(); // or a hundred views would be read by the end
       }
     }),
-    { numRuns: 120, interruptAfterTimeLimit: 90_000, markInterruptAsFailure: true },
+    { numRuns: bound(50, 400), interruptAfterTimeLimit: bound(90_000, 600_000), markInterruptAsFailure: true },
   );
 });

@@ -111,14 +111,14 @@ test('a heartbeat wakes only its own run, and after it was written the group nee
   expect(group.renewed).toBe(false);
 });
 
-test('a group of 10,000 takes a change and gives its bytes again in a few milliseconds', () => {
+test('of a group of 10,000 a change writes a run or two anew, and the rest is as it was', () => {
   const { group, members } = full(10_000);
-  Buffer.concat(group.bytes(0));
-  const startedAt = performance.now();
-  for (let i = 0; i < 100; i++) {
+  let before = new Set(runsOf(group, 0));
+  for (let i = 0; i < 20; i++) {
     group.hide(members[i * 97] as Member);
     group.show(members[i * 97] as Member);
-    Buffer.concat(group.bytes(0));
+    const after = runsOf(group, 0);
+    expect(after.filter((bytes) => !before.has(bytes)).length).toBeLessThanOrEqual(2);
+    before = new Set(after);
   }
-  expect((performance.now() - startedAt) / 100, 'ms').toBeLessThan(20);
 });

@@ -102,12 +102,11 @@ test('leases that are forgotten and planned again, as with every update, leave n
   expect(lapsedAt(leases, T0 + 9_000_000)).toEqual([]);
 });
 
-test('a jump of hours looks at what is planned and not at every step between', () => {
+test('a jump of any length looks at what is planned and not at every step between', () => {
   const leases = schedule();
+  const years = 30_000 * 365 * 24 * 3_600_000; // a look at every step would not end
   leases.plan(lease(1, T0 + 1000));
-  leases.plan(lease(2, T0 + 30 * 24 * 3_600_000));
+  leases.plan(lease(2, T0 + 2 * years));
   lapsedAt(leases, T0);
-  const startedAt = performance.now();
-  expect(lapsedAt(leases, T0 + 29 * 24 * 3_600_000)).toEqual([1]);
-  expect(performance.now() - startedAt, 'ms').toBeLessThan(20);
+  expect(lapsedAt(leases, T0 + years)).toEqual([1]);
 });

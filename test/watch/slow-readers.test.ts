@@ -116,7 +116,7 @@ describe('readers that never read', () => {
     neverRead(gateway.port, '?group=quiet');
     await until(async () => (await watching(gateway)) === 1);
     await change(gateway, 2500);
-    await gateway.registry.discover({ limit: 1 }, { strong: true });
+    await readAll(gateway);
     expect([await watching(gateway), await ended(gateway, 'slow')]).toEqual([1, 0]);
   });
 
