@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { invalidField, RegistryError } from '../registry/errors.js';
 import { BodyReader } from './body-reader.js';
 import { holdsMoreThan, keyGivenTwice } from './json.js';
-import { OneATurn } from './one-a-turn.js';
+import { TurnShare } from './turn-share.js';
 import { shown } from './problems.js';
 
 /** Values in one body: so many take 10 to 40 ms to read. A thousand beats with 30 each are as many. */
@@ -29,13 +29,13 @@ function isUtf8Type(contentType = ''): boolean {
 export function installBodyParsing(app: FastifyInstance) {
   app.removeAllContentTypeParsers();
   const reader = new BodyReader();
-  const large = new OneATurn();
+  const large = new TurnShare(1);
   const parse = app.getDefaultJsonParser('error', 'error');
   const read = (request: FastifyRequest, done: (error: Error | null, body?: unknown) => void, use: (body: Buffer) => void) => {
     reader.read(request.raw, request.routeOptions.bodyLimit, (error, body = NOTHING) => {
       if (error || body.length === 0) done(error, undefined);
       else if (body.length < LARGE_BYTES) use(body);
-      else large.run(() => use(body));
+      else large.run(1, () => use(body));
     });
   };
   app.addContentTypeParser(JSON_TYPES, (request, _payload, done) => {

@@ -6,6 +6,7 @@ import type { Discovery, Poll } from '../registry/queries.js';
 import type { Prober } from '../registry/prober.js';
 import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
+import { sendJson } from './large-body.js';
 import { conditionalHeaders } from './parameters.js';
 import { Quota, type Lasting } from './quota.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from './schemas.js';
@@ -62,16 +63,15 @@ export const discoverRoutes: FastifyPluginCallbackTypebox<DiscoverRouteOptions> 
       const found = answer.read();
       const { passing, unchecked } = await prober(found.instances);
       const body = Buffer.from(`${JSON.stringify({ ...found, instances: passing })}\n`);
-      return sendJson(reply.header('x-health-unchecked', unchecked), unread.hold(body, caller, reply.raw));
+      unread.hold({ size: body.length }, caller, reply.raw);
+      return sendJson(reply.header('x-health-unchecked', unchecked), [body]);
     }
     reply.header('etag', answer.etag);
     if (known?.(answer.etag)) return (reply as FastifyReply).code(304).send();
-    return sendJson(reply, unread.hold(answer.body, caller, reply.raw));
+    return sendJson(reply, await unread.hold(answer, caller, reply.raw).write());
   });
   done();
 };
-
-const sendJson = (reply: FastifyReply, body: Buffer) => reply.type('application/json; charset=utf-8').send(body);
 
 /** What a question counts as while it is under way. The answer for a whole group is at hand; any other is looked for. */
 function kindsOf(query: Discovery, polls: boolean): Lasting[] {

@@ -4,6 +4,7 @@ import { changeJson } from '../registry/change.js';
 import { invalidField } from '../registry/errors.js';
 import type { HistoryQuery } from '../registry/queries.js';
 import { parseRevision, revisionOf } from '../registry/revision.js';
+import { sendJson } from './large-body.js';
 import { commonProblems, jsonReply } from './schemas.js';
 import type { Unread } from './unread.js';
 
@@ -25,8 +26,9 @@ export const historyRoutes: FastifyPluginCallbackTypebox<{ unread: Unread }> = (
   app.get('/events', eventsRoute, async (request, reply) => {
     const { epoch, changes, next, gap } = await request.registry.history(historyOf(request.query));
     const more = next === undefined ? '' : `,"next":${JSON.stringify(revisionOf({ epoch, id: next }))}`;
-    const body = `{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}\n`;
-    return reply.type('application/json; charset=utf-8').send(unread.hold(Buffer.from(body), request.token?.name ?? '', reply.raw));
+    const body = Buffer.from(`{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}\n`);
+    unread.hold({ size: body.length }, request.token?.name ?? '', reply.raw);
+    return sendJson(reply, [body]);
   });
   done();
 };

@@ -4,6 +4,7 @@ import type { GroupCount } from '../registry/group.js';
 import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
+import { sendJson } from './large-body.js';
 import { commonProblems, jsonReply, noQuery, uncertainHeaders } from './schemas.js';
 import { sayUncertain } from './stale.js';
 import type { Unread } from './unread.js';
@@ -37,13 +38,16 @@ const evictRoute = {
   },
 } as const;
 
-/** Who asked together was given one list: it is written once. */
-const bodies = new WeakMap<GroupCount[], Buffer>();
+/** Who asked together was given one list: it is written once, and counts once while it is unread. */
+const bodies = new WeakMap<GroupCount[], { size: number; body: Buffer }>();
 
-function bodyOf(groups: GroupCount[]): Buffer {
-  const body = bodies.get(groups) ?? Buffer.from(`{"groups":[${groups.map(({ json }) => json).join(',')}]}\n`);
-  bodies.set(groups, body);
-  return body;
+function bodyOf(groups: GroupCount[]) {
+  const known = bodies.get(groups);
+  if (known) return known;
+  const body = Buffer.from(`{"groups":[${groups.map(({ json }) => json).join(',')}]}\n`);
+  const made = { size: body.length, body };
+  bodies.set(groups, made);
+  return made;
 }
 
 /** `/sd/v1/groups`: what is registered, at a glance, and what is held. */
@@ -51,7 +55,7 @@ export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions
   app.get('/groups', groupsRoute, async (request, reply) => {
     const groups = await request.registry.groups(freshnessOf(request.query));
     sayUncertain(reply, view);
-    return reply.type('application/json; charset=utf-8').send(unread.hold(bodyOf(groups), request.token?.name ?? '', reply.raw));
+    return sendJson(reply, [unread.hold(bodyOf(groups), request.token?.name ?? '', reply.raw).body]);
   });
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {

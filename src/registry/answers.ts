@@ -63,10 +63,18 @@ export class Answers {
   #known(query: Discovery, now: number): Answer | undefined {
     const { type, group } = query;
     const one = type !== undefined && group !== undefined ? this.table.groups.get({ type, group }) : undefined;
-    if (one && isWhole(query, one)) return wholeGroup(one, now);
+    if (one && isWhole(query, one)) return this.#wholeGroup(one, now);
     const kept = this.#kept.get(JSON.stringify(query));
     // Heartbeats are not counted for every query: its bytes are simply never older than they may be.
     return kept?.version === this.#versionOf(query) && isRecent(true, kept.encodedAt, now) ? kept.answer : undefined;
+  }
+
+  #wholeGroup(group: Group, now: number): Answer {
+    const kept = group.answer;
+    if (kept?.version === group.version && isRecent(group.renewed, kept.encodedAt, now)) return kept.answer;
+    const answer = new Answer(group.tags.etag, () => [() => HEAD, ...group.parts(now), () => TAIL], group.weight, this.slices);
+    group.answer = { version: group.version, encodedAt: now, answer };
+    return answer;
   }
 
   #versionOf({ type, group, offline }: Discovery): number {
@@ -77,7 +85,7 @@ export class Answers {
   /** The latest answers, as many as there is room for, until their bytes are old. */
   #keep(query: Discovery, walk: Walk, now: number): Answer {
     const { etag, encode, bytes } = walk.result;
-    const answer = new Answer(etag, encode, bytes);
+    const answer = new Answer(etag, encode, bytes, this.slices);
     const key = JSON.stringify(query);
     this.#kept.delete(key);
     this.#kept.set(key, { version: this.#versionOf(query), encodedAt: now, answer });
@@ -100,11 +108,3 @@ export class Answers {
 
 const isWhole = ({ statuses, labels, scope, after, limit, offline, pageBytes = PAGE_BYTES }: Discovery, group: Group) =>
   !offline && statuses === undefined && labels === undefined && after === undefined && limit >= group.size && group.weight <= pageBytes && inScope(scope, group);
-
-function wholeGroup(group: Group, now: number): Answer {
-  const kept = group.answer;
-  if (kept?.version === group.version && isRecent(group.renewed, kept.encodedAt, now)) return kept.answer;
-  const answer = new Answer(group.tags.etag, () => Buffer.concat([HEAD, ...group.bytes(now), TAIL]));
-  group.answer = { version: group.version, encodedAt: now, answer };
-  return answer;
-}

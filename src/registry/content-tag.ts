@@ -19,9 +19,17 @@ export function contentTag(text: string): ContentTag {
 }
 
 /** The tag of a set: a sum, so that it does not depend on order, and a member is added or taken out in one step. */
-export class TagSum {
+export class TagSum implements ContentTag {
   #hi = 0;
   #lo = 0;
+
+  get hi() {
+    return this.#hi;
+  }
+
+  get lo() {
+    return this.#lo;
+  }
 
   add({ hi, lo }: ContentTag) {
     this.#hi = (this.#hi + hi) | 0;

@@ -1,5 +1,5 @@
 import { STATUSES, type Status } from '../contract/index.js';
-import type { KeptAnswer } from './answer.js';
+import type { KeptAnswer, Part } from './answer.js';
 import { contentTag, TagSum } from './content-tag.js';
 import { holdJson, type Hold } from './hold.js';
 import type { Lapsing } from './lapses.js';
@@ -40,6 +40,8 @@ interface Run {
   encodedAt: number;
   /** A heartbeat came since. */
   renewed: boolean;
+  /** Greater with every change of its members. */
+  version: number;
 }
 
 const RUN_LENGTH = 128;
@@ -124,11 +126,11 @@ export class Group implements Home {
     }
   }
 
-  /** The bytes of all visible members, comma between them, in pieces. */
-  bytes(now: number): Buffer[] {
-    const pieces = this.#runs.flatMap((run, i) => (i === 0 ? [bytesOf(run, now)] : [COMMA, bytesOf(run, now)]));
-    this.renewed = this.#runs.some(({ renewed }) => renewed);
-    return pieces;
+  /** All visible members as they are now, comma between them, a run a part: those of which the bytes are at hand, and those that are still to be made. */
+  parts(now: number): Part[] {
+    const parts = this.#runs.flatMap((run, i) => (i === 0 ? [partOf(run, now)] : [() => COMMA, partOf(run, now)]));
+    this.renewed = this.#runs.some((run) => run.renewed && bytesAt(run, now));
+    return parts;
   }
 
   /** At this time of the store's clock: a hold may be over before that has been told. Counted once for a version. */
@@ -156,7 +158,7 @@ export class Group implements Home {
   }
 
   #addRun(at: number, members: Member[]): Run {
-    const run: Run = { members, bytes: undefined, encodedAt: 0, renewed: false };
+    const run: Run = { members, bytes: undefined, encodedAt: 0, renewed: false, version: 0 };
     for (const member of members) member.run = run;
     this.#runs.splice(at, 0, run);
     return run;
@@ -176,15 +178,23 @@ export const tagOf = ({ record, suspect }: Member) => (suspect ? contentTag(`sus
 
 function touch(run: Run) {
   run.bytes = undefined;
+  run.version++;
 }
 
-function bytesOf(run: Run, now: number): Buffer {
-  if (!run.bytes || (run.renewed && now - run.encodedAt >= REFRESH_MS)) {
-    run.bytes = Buffer.from(run.members.map((member) => instanceJson(member.record, member)).join(','));
-    run.encodedAt = now;
-    run.renewed = false;
-  }
-  return run.bytes;
+/** The bytes of a run where they are at hand and recent. */
+const bytesAt = ({ bytes, renewed, encodedAt }: Run, now: number) => (isRecent(renewed, encodedAt, now) ? bytes : undefined);
+
+function partOf(run: Run, now: number): Part {
+  const bytes = bytesAt(run, now);
+  if (bytes) return () => bytes;
+  const { version } = run;
+  const shown = run.members.map((member) => ({ member, suspect: member.suspect ?? false, record: member.record }));
+  return () => {
+    const json = shown.map(({ record, member, suspect }) => instanceJson(record, member, '', suspect));
+    const made = Buffer.from(json.join(','));
+    if (run.version === version) Object.assign(run, { bytes: made, encodedAt: now, renewed: false });
+    return made;
+  };
 }
 
 /** Bytes that were made at `encodedAt` still say what is asked of them. */

@@ -85,8 +85,9 @@ export interface Renewal {
   expiresAtMs: number;
 }
 
-/** An instance as JSON. `more` is further members, such as `,"departed":{…}`. */
-export function instanceJson({ head }: LogRecord, { performance, renewedAtMs, expiresAtMs, suspect }: Renewal, more = ''): string {
+/** An instance as JSON. `more` is further members, such as `,"departed":{…}`; `suspect` is what it was, where that may have changed since. */
+export function instanceJson({ head }: LogRecord, renewal: Renewal, more = '', suspect = renewal.suspect): string {
+  const { performance, renewedAtMs, expiresAtMs } = renewal;
   const marked = suspect ? ',"suspect":true' : '';
   const riding = performance === undefined ? '' : `,"performance":${performance}`;
   return `${head}${marked}${riding},"lastHeartbeat":"${isoOf(renewedAtMs)}","expiresAt":"${isoOf(expiresAtMs)}"${more}}`;

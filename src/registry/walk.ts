@@ -1,3 +1,4 @@
+import type { Part } from './answer.js';
 import { departureJson, type Departure } from './change.js';
 import { contentTag, TagSum, type ContentTag } from './content-tag.js';
 import { tagOf, type Group, type Member } from './group.js';
@@ -8,8 +9,10 @@ import { asksFor } from './scope.js';
 import type { Sliced } from './slices.js';
 import type { Table } from './table.js';
 
-/** Bytes of records in one answer, the first one not counted: more are a page of their own. Written in some 20 ms. */
+/** Bytes of records in one answer, the first one not counted: more are a page of their own. */
 export const PAGE_BYTES = 8 * 1024 * 1024;
+/** Instances whose JSON is made in one go. */
+const WRITTEN_TOGETHER = 64;
 /** Sorts behind every id. */
 const LAST_ID = '~';
 
@@ -20,6 +23,8 @@ interface Shown {
   record: LogRecord;
   member: Member | undefined;
   departure: Departure | undefined;
+  /** What it was when it was looked at: whatever is written later, the page is what stood at its end. */
+  suspect: boolean;
 }
 
 /** Whether a query is about a record: before or after a change, if it is about that change. */
@@ -43,6 +48,7 @@ export class Walk implements Sliced {
   readonly #matches: (record: LogRecord) => boolean;
   readonly #touched = new Set<string>();
   #page: Shown[] = [];
+  #tags = new TagSum();
   #bytes = 0;
   #more = false;
   readonly #start: Place;
@@ -60,12 +66,13 @@ export class Walk implements Sliced {
 
   step(budget: number): number {
     let looked = this.#lookAgain();
-    for (let home: Home | undefined; looked < budget && !this.done && (home = this.#nextHome()); ) {
+    const most = Math.max(budget, looked + budget / 2); // it gets on, however much changes
+    for (let home: Home | undefined; looked < most && !this.done && (home = this.#nextHome()); ) {
       looked++;
-      if (asksFor(this.query, home)) looked += this.#walk(home, budget - looked);
+      if (asksFor(this.query, home)) looked += this.#walk(home, most - looked);
       else this.#place = { ...home, instanceId: LAST_ID };
     }
-    if (looked < budget) this.#finish();
+    if (looked < most) this.#finish();
     return looked;
   }
 
@@ -78,16 +85,13 @@ export class Walk implements Sliced {
   /** Etag, weight in bytes, and what writes the body. The page is held by that only. */
   get result() {
     const page = this.#page;
-    const tags = new TagSum();
-    for (const one of page) {
-      tags.add(tagOfShown(one));
-      if (one.departure) tags.add(contentTag(`departed ${one.departure.change.id}`));
-    }
     const last = this.#more ? page.at(-1)?.record : undefined;
     const next = last && `${homeKey(last)}:${last.instanceId}`;
+    const tags = new TagSum();
+    tags.add(this.#tags);
     if (next !== undefined) tags.add(contentTag(`next ${next}`)); // a page with more behind it is not the same as a last one
     const tail = next === undefined ? ']}\n' : `],"next":${JSON.stringify(next)}}\n`;
-    return { etag: tags.etag, bytes: this.#bytes, encode: () => Buffer.from(`{"instances":[${page.map(jsonOf).join(',')}${tail}`) };
+    return { etag: tags.etag, bytes: this.#bytes, encode: () => partsOf(page, tail) };
   }
 
   /** The home in which the walk goes on: that of its place, or the first behind it. */
@@ -127,6 +131,8 @@ export class Walk implements Sliced {
       return false;
     }
     this.#bytes += weight;
+    this.#tags.add(tagOfShown(one));
+    if (one.departure) this.#tags.add(contentTag(`departed ${one.departure.change.id}`));
     this.#page.push(one);
     return true;
   }
@@ -143,6 +149,7 @@ export class Walk implements Sliced {
     const touched = new Set(ids);
     const page = [...this.#page.filter(({ record }) => !touched.has(record.instanceId)), ...again].sort((a, b) => compareRecords(a.record, b.record));
     this.#page = [];
+    this.#tags = new TagSum();
     this.#bytes = 0;
     for (const one of page) if (!this.#take(one)) break;
     return ids.length + page.length;
@@ -151,9 +158,17 @@ export class Walk implements Sliced {
 
 const compareRecords = (one: Place, other: Place) => compareHomes(one, other) || compareNames(one.instanceId, other.instanceId);
 const tagOfShown = ({ member, record }: Shown): ContentTag => (member ? tagOf(member) : record.tag);
-const jsonOf = ({ record, member, departure }: Shown) => (departure ? instanceJson(record, record, `,"departed":${departureJson(departure)}`) : instanceJson(record, member ?? record));
-const ofMember = (member: Member): Shown => ({ record: member.record, member, departure: undefined });
-const ofDeparture = (departure: Departure): Shown => ({ record: departure.change.record, member: undefined, departure });
+const jsonOf = ({ record, member, departure, suspect }: Shown) => (departure ? instanceJson(record, record, `,"departed":${departureJson(departure)}`) : instanceJson(record, member ?? record, '', suspect));
+const ofMember = (member: Member): Shown => ({ record: member.record, member, departure: undefined, suspect: member.suspect ?? false });
+const ofDeparture = (departure: Departure): Shown => ({ record: departure.change.record, member: undefined, departure, suspect: false });
+
+function partsOf(page: readonly Shown[], tail: string): Part[] {
+  const parts: Part[] = [];
+  for (let from = 0; from < page.length; from += WRITTEN_TOGETHER) {
+    parts.push(() => Buffer.from(`${from === 0 ? '{"instances":[' : ','}${page.slice(from, from + WRITTEN_TOGETHER).map(jsonOf).join(',')}`));
+  }
+  return [...parts, () => Buffer.from(`${page.length === 0 ? '{"instances":[' : ''}${tail}`)];
+}
 
 const isBetween = (one: Place, first: Place, last: Place) => compareRecords(one, first) > 0 && compareRecords(one, last) <= 0;
 

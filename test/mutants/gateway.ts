@@ -96,8 +96,8 @@ export const gateway: Mutant[] = [
   {
     name: 'parser-stays-deaf',
     guard: 'a parser that was stopped reads the bodies of the next connection',
-    find: "socket.prependOnceListener('close', () => (parser[onBody] = own));",
-    replace: '',
+    find: 'parser[onBody] = own',
+    replace: 'parser[onBody] = own && null',
     test: 'test/http/incoming.test.ts',
   },
   {
@@ -229,9 +229,23 @@ export const gateway: Mutant[] = [
   {
     name: 'large-bodies-together',
     guard: 'large bodies are read one a turn',
-    find: 'if (this.#busy) this.#queue.push(work);',
-    replace: 'if (this.#busy && !work) this.#queue.push(work);',
-    test: 'test/http/one-a-turn.test.ts',
+    find: 'if (this.#queue.length > 0 || this.#left <= 0) this.#queue.push',
+    replace: 'if (this.#queue.length > 0) this.#queue.push',
+    test: 'test/http/turn-share.test.ts',
+  },
+  {
+    name: 'large-answers-in-one-turn',
+    guard: 'a bounded number of bytes of large answers is handed to sockets in a turn',
+    find: 'turns.run(LARGE_BYTES, () => {',
+    replace: 'turns.run(0, () => {',
+    test: 'test/http/large-body.test.ts',
+  },
+  {
+    name: 'made-before-refused',
+    guard: 'an answer that is refused for what is unread is not made',
+    find: 'return sendJson(reply, await unread.hold(answer, caller, reply.raw).write());',
+    replace: 'const made = await answer.write(); return sendJson(reply, (unread.hold(answer, caller, reply.raw), made));',
+    test: 'test/http/caps.test.ts',
   },
   {
     name: 'unread-without-sum',

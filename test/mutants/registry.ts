@@ -102,6 +102,28 @@ export const registry: Mutant[] = [
     test: 'test/registry/walk.test.ts',
   },
   {
+    name: 'bodies-made-in-one-turn',
+    guard: 'long bodies are made in slices',
+    find: 'const rest = this.slices && this.#size > SHORT_BYTES ?',
+    replace: 'const rest = this.slices && this.#size > 1e9 * SHORT_BYTES ?',
+    test: 'test/registry/answer.test.ts',
+  },
+  {
+    name: 'suspect-while-written',
+    guard: 'a body that is made later says of each whether it was a suspect when it was asked for',
+    find: "instanceJson(record, member ?? record, '', suspect));",
+    replace: "instanceJson(record, member ?? record, '', suspect ? undefined : undefined));",
+    also: [{ find: "instanceJson(record, member, '', suspect));", replace: "instanceJson(record, member, '', suspect ? undefined : undefined));" }],
+    test: 'test/registry/answer.test.ts',
+  },
+  {
+    name: 'walk-that-stands-still',
+    guard: 'a walk gets on however much changes',
+    find: 'const most = Math.max(budget, looked + budget / 2);',
+    replace: 'const most = budget;',
+    test: 'test/registry/walk.test.ts',
+  },
+  {
     name: 'walk-not-looked-again',
     guard: 'what changes during a walk is in its answer as it stands at the end',
     find: 'for (const touched of this.walks) touched.add(record.instanceId);',

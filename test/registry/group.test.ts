@@ -11,11 +11,11 @@ function member(group: Group, instanceId: string): Member {
   return { record: of, group, performance: undefined, renewedAtMs: T0, expiresAtMs: of.expiresAtMs, changedBy: '', of: '', scoreMs: of.expiresAtMs, lapsed: false, run: undefined, step: -1 };
 }
 
-const textOf = (group: Group, now: number) => `[${Buffer.concat(group.bytes(now)).toString()}]`;
+const textOf = (group: Group, now: number) => `[${Buffer.concat(group.parts(now).map((make) => make())).toString()}]`;
 const plain = (members: Iterable<Member>) => `[${[...members].map((one) => instanceJson(one.record, one)).join(',')}]`;
 const inOrder = (members: Iterable<Member>) => [...members].sort((a, b) => (a.record.instanceId < b.record.instanceId ? -1 : 1));
 /** Pieces without the commas between them. */
-const runsOf = (group: Group, now: number) => group.bytes(now).filter((_, i) => i % 2 === 0);
+const runsOf = (group: Group, now: number) => group.parts(now).map((make) => make()).filter((_, i) => i % 2 === 0);
 
 function expectWhole(group: Group, shown: Iterable<Member>) {
   const sorted = inOrder(shown);

@@ -16,7 +16,7 @@ const news = (...samples: Sample[]) => {
 const KR = news({ type: 'game', group: 'kr-1' });
 const US = news({ type: 'game', group: 'us-1' });
 const queriesOf = (asked: ReturnType<typeof answered>) => asked.mock.calls.map(([query]) => query);
-const answered = (etag: string) => vi.fn((_query: Discovery) => new Answer(etag, () => Buffer.from('')));
+const answered = (etag: string) => vi.fn((_query: Discovery) => new Answer(etag, () => [() => Buffer.from('')]));
 const knows = (known: string) => (etag: string) => etag === known;
 
 /** A poll under way, and whether it is over. */
@@ -137,7 +137,7 @@ test('the answer of a query that is walked for is looked at ten times a second a
   const polls = new Polls();
   const poll = begin(polls, { type: 'game', limit: 10 });
   let etag = '"1"';
-  const asked = vi.fn(() => new Answer(etag, () => Buffer.from('')));
+  const asked = vi.fn(() => new Answer(etag, () => [() => Buffer.from('')]));
   for (let ms = 0; ms < 1000; ms += 10) {
     if (ms === 990) etag = '"2"';
     polls.changed(KR, asked);
@@ -154,7 +154,7 @@ test('a poll that could not be looked at does not sleep through the change', asy
   const [walked, whole] = [begin(polls, { type: 'game', limit: 10 }), begin(polls)];
   let away = true;
   polls.changed(KR, ({ group }) => {
-    if (!away) return new Answer('"2"', () => Buffer.from(''));
+    if (!away) return new Answer('"2"', () => [() => Buffer.from('')]);
     if (group === undefined) return Promise.reject(new Error('away'));
     throw new Error('away');
   });

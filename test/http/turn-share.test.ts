@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { OneATurn } from '../../src/http/one-a-turn.js';
+import { TurnShare } from '../../src/http/turn-share.js';
 
 test('what comes together is done one a turn, the first at once, in order', async () => {
-  const large = new OneATurn();
+  const large = new TurnShare(1);
   const done: number[] = [];
   const after: number[] = [];
-  for (let i = 0; i < 4; i++) large.run(() => done.push(i));
+  for (let i = 0; i < 4; i++) large.run(1, () => done.push(i));
   for (let i = 0; i < 4; i++) {
     after.push(done.length);
     await turn();
@@ -14,6 +14,6 @@ test('what comes together is done one a turn, the first at once, in order', asyn
   expect(after).toEqual([1, 2, 3, 4]);
   expect(done).toEqual([0, 1, 2, 3]);
   await turn();
-  large.run(() => done.push(4));
+  large.run(1, () => done.push(4));
   expect(done).toHaveLength(5);
 });
