@@ -1,5 +1,6 @@
 import type { Instance, InstancePatch, Port } from '../contract/index.js';
 import { STATUSES } from '../contract/index.js';
+import type { Described } from '../registry/record.js';
 import type { CompleteRegistration } from '../registry/registry.js';
 
 type Fields = Record<string, string>;
@@ -73,55 +74,66 @@ const isPort = (item: unknown) =>
   typeof item.protocol === 'string' && (item.name === undefined || typeof item.name === 'string');
 const isAny = <T>(value: unknown): value is T => isObject(value);
 
-/** Fleets share their labels: with more than these, or longer ones, each record has its own. */
-const LABELS_KEPT = 1000;
-const LABEL_LETTERS = 500;
-const known = new Map<string, Readonly<Record<string, string>>>();
+/** Fleets share their labels, ports and systems: with more than these, or longer ones, each record has its own. */
+const TEXTS_KEPT = 1000;
+const TEXT_LETTERS = 500;
 
-function labelsOf(text: string | undefined): Record<string, string> | undefined {
-  if (text === undefined || text.length > LABEL_LETTERS) return json(text, isLabels);
-  const kept = known.get(text);
-  if (kept) return kept;
-  const labels = json(text, isLabels);
-  if (!labels) return undefined;
-  if (known.size >= LABELS_KEPT) known.clear();
-  const own = Object.freeze(Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
-  known.set(text, own);
-  return own;
+/** Reads a field of JSON. The same text gives the same object, which nobody may change. */
+function shared<T extends object>(accept: (value: unknown) => value is T, prepared = (value: T) => value) {
+  const known = new Map<string, T>();
+  return (text: string | undefined): T | undefined => {
+    const kept = text === undefined ? undefined : known.get(text);
+    if (kept) return kept;
+    const read = json(text, accept);
+    if (text === undefined || text.length > TEXT_LETTERS || !read) return read;
+    if (known.size >= TEXTS_KEPT) known.clear();
+    const value = Object.freeze(prepared(read));
+    known.set(text, value);
+    return value;
+  };
 }
 
+const labelsOf = shared(isLabels, (labels) => Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
+const portsOf = shared(isPorts);
+const systemOf = shared(isObject);
+const checkOf = shared(isAny<NonNullable<Instance['check']>>);
+
 /**
- * An instance from its Hash. Unknown fields are ignored, so versions N and N-1 run side by side; a nested field that does
- * not parse is left out, so one spoilt Hash never hides the others.
+ * An instance from its Hash, all parts named. Unknown fields are ignored, so versions N and N-1 run side by side; a nested field that
+ * does not parse is left out, so one spoilt Hash never hides the others.
  */
-export function decodeInstance(fields: Fields): Instance {
-  const { customState, publicIp, privateIp } = fields;
-  const systemInfo = json(fields.systemInfo, isObject);
-  const performance = json(fields.performance, isObject);
-  const check = json(fields.check, isAny<NonNullable<Instance['check']>>);
-  const health = json(fields.health, isAny<NonNullable<Instance['health']>>);
+export function decodeDescribed(fields: Partial<Fields>): Described {
+  const ttlSeconds = Number(fields.ttlSeconds);
   return {
     instanceId: fields.instanceId ?? '',
     incarnation: fields.incarnation ?? '',
     type: fields.type ?? '',
     group: fields.group ?? '',
     hostname: fields.hostname ?? '',
-    ...(publicIp !== undefined && { publicIp }),
-    ...(privateIp !== undefined && { privateIp }),
-    ports: json(fields.ports, isPorts) ?? [],
+    publicIp: fields.publicIp,
+    privateIp: fields.privateIp,
+    ports: portsOf(fields.ports) ?? [],
     status: STATUSES.find((status) => status === fields.status) ?? 'ready',
-    ...(customState !== undefined && { customState }),
+    customState: fields.customState,
     cordoned: fields.cordoned === '1',
     labels: labelsOf(fields.labels) ?? {},
-    ...(systemInfo && { systemInfo }),
-    ...(performance && { performance }),
-    ...(check && { check }),
-    ...(health && { health }),
-    ...(fields.suspect === '1' && { suspect: true }),
-    ttlSeconds: Number.isSafeInteger(Number(fields.ttlSeconds)) ? Number(fields.ttlSeconds) : 0,
+    systemInfo: systemOf(fields.systemInfo),
+    performance: performanceOf(fields.performance),
+    check: checkOf(fields.check),
+    health: json(fields.health, isAny<NonNullable<Instance['health']>>),
+    suspect: fields.suspect === '1' ? true : undefined,
+    ttlSeconds: Number.isSafeInteger(ttlSeconds) ? ttlSeconds : 0,
     registeredAt: fields.registeredAt ?? '',
     updatedAt: fields.updatedAt ?? '',
     lastHeartbeat: fields.lastHeartbeat ?? '',
     expiresAt: fields.expiresAt ?? '',
   };
 }
+
+export const performanceOf = (text: string | undefined) => json(text, isObject);
+
+/** The same, without the parts that are absent. */
+export const decodeInstance = (fields: Partial<Fields>) => Object.fromEntries(Object.entries(decodeDescribed(fields)).filter(([, value]) => value !== undefined)) as unknown as Instance;
+
+/** What a record holds that is read: of the fields of a newer version nothing is known. */
+export const FIELDS = Object.keys(decodeDescribed({}));

@@ -4,7 +4,7 @@ import type { Hold } from '../registry/hold.js';
 import { logRecord } from '../registry/record.js';
 import { msOfId } from '../registry/revision.js';
 import { interned } from '../registry/text.js';
-import { decodeInstance, pairs } from './codec.js';
+import { decodeDescribed, pairs } from './codec.js';
 
 /** An entry of a stream as ioredis gives it. */
 export type Entry = [id: string, flat: string[]];
@@ -36,7 +36,7 @@ export function decodeChange([id, flat]: Entry, epoch: string): Change | undefin
     ...(deadline !== undefined && { deadline }),
     ...(of !== undefined && { of }),
     ...((kind === 'held' || kind === 'released') && { hold: holdOf(fields) }),
-    record: logRecord(decodeInstance(fields)),
+    record: logRecord(decodeDescribed(fields)),
   };
 }
 

@@ -4,12 +4,17 @@ export interface ContentTag {
   readonly lo: number;
 }
 
-/** Two multiplicative hashes over the same letters: nobody's secret hangs on it, so it only has to be quick and even. */
-export function contentTag(text: string): ContentTag {
+export const contentTag = (text: string) => beginningTag(text, text.length, '');
+
+/**
+ * The tag of the first `letters` of a text with `last` behind them: to put those together costs as much as the tag. Two multiplicative
+ * hashes over the same letters: nobody's secret hangs on it, so it only has to be quick and even.
+ */
+export function beginningTag(text: string, letters: number, last: string): ContentTag {
   let hi = 0xdeadbeef | 0;
   let lo = 0x41c6ce57 | 0;
-  for (let i = 0; i < text.length; i++) {
-    const letter = text.charCodeAt(i);
+  for (let i = 0; i < letters + last.length; i++) {
+    const letter = i < letters ? text.charCodeAt(i) : last.charCodeAt(i - letters);
     hi = Math.imul(hi ^ letter, 2654435761);
     lo = Math.imul(lo ^ letter, 1597334677);
   }

@@ -241,8 +241,8 @@ export const registry: Mutant[] = [
   {
     name: 'tag-with-heartbeats',
     guard: 'heartbeats do not change the tag',
-    find: 'tag: contentTag(content),',
-    replace: 'tag: contentTag(content + lastHeartbeat),',
+    find: "tag: beginningTag(text, text.length - stamps, '}'),",
+    replace: "tag: beginningTag(text + described.lastHeartbeat, text.length + described.lastHeartbeat.length - stamps, '}'),",
     also: [
       { find: 'const { group, record } = member;', replace: `const { group, record } = member;
     if (member.scoreMs !== scoreMs) this.#changed(group), group.tags.add({ hi: 0, lo: 1 });` },

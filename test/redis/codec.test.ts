@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CompleteRegistration } from '../../src/registry/registry.js';
 import { adoptable } from '../../src/redis/adoption.js';
-import { decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/codec.js';
+import { decodeDescribed, decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/codec.js';
+import { contentTag } from '../../src/registry/content-tag.js';
+import { logRecord } from '../../src/registry/record.js';
 import { complete } from '../helpers/store.js';
 
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 });
@@ -36,6 +38,21 @@ test('what is written is read back the same, whatever letters it holds', () => {
       expect(read).toEqual({ cordoned: false, labels: {}, ...stamps, ...given });
     }),
   );
+});
+
+test('a record is the JSON of its parts in one order, and its tag that of the content alone, as in every version before', () => {
+  const stamp = fc.oneof(fc.constant('2026-01-01T00:00:00.000Z'), text, fc.constant(''));
+  const stamps = fc.record({ registeredAt: stamp, updatedAt: stamp, lastHeartbeat: stamp, cordoned: fc.constantFrom('0', '1'), suspect: fc.constantFrom('0', '1'), health: fc.constantFrom('{"status":"up"}', 'x') });
+  fc.assert(
+    fc.property(registration, stamps, (given, more) => {
+      const fields = { ...pairs(encodeRegistration(complete(given))), instanceId: 'a', type: 'game', group: 'kr-1', incarnation: 'life-1', ttlSeconds: '30', ...more };
+      const { performance, registeredAt, updatedAt, lastHeartbeat: _, expiresAt: __, ...content } = decodeInstance(fields);
+      const json = JSON.stringify(content);
+      const head = `${json.slice(0, -1)},"registeredAt":${JSON.stringify(registeredAt)},"updatedAt":${JSON.stringify(updatedAt)}`;
+      expect(logRecord(decodeDescribed(fields))).toMatchObject({ head, tag: contentTag(json), performance: performance && JSON.stringify(performance) });
+    }),
+  );
+  expect(logRecord(decodeDescribed({ instanceId: 'a', labels: '{"b":"2","a":"1"}' }))).toMatchObject({ tag: { hi: -1311784728, lo: 1655840101 } });
 });
 
 test('labels are written in one order, so that a repetition is no change', () => {

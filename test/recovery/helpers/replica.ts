@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished } from 'vitest';
 import { sseFrames } from '../../../src/http/sse-frames.js';
-import { decodeInstance } from '../../../src/redis/codec.js';
+import { decodeDescribed } from '../../../src/redis/codec.js';
 import type { Keys } from '../../../src/redis/keys.js';
 import { openReaderConnection, openStore } from '../../../src/redis/open-store.js';
 import type { LoadReason } from '../../../src/redis/reader-options.js';
@@ -89,7 +89,7 @@ export const shownBy = (view: View) => view.answer(ALL).read().instances.map(({ 
 export async function expectSettled(raw: Redis, keys: Keys, replicas: Replica[], withinMs = 10_000) {
   await until(async () => {
     const { records, leases } = await readStore(raw, keys);
-    const stored = new Map([...records].map(([id, fields]) => [id, logRecord(decodeInstance(fields)).head] as const));
+    const stored = new Map([...records].map(([id, fields]) => [id, logRecord(decodeDescribed(fields)).head] as const));
     const placed = [...records.values()].map(({ type, group, instanceId }) => `${type}:${group}:${instanceId}`).sort();
     expect([...leases.keys()].sort(), 'leases and records').toEqual(placed);
     const [epoch, head] = await raw.hmget(keys.epoch, 'id', 'head');
