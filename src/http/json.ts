@@ -15,18 +15,29 @@ function keysOf(value: unknown): number {
   return keys;
 }
 
-const [QUOTE, BACKSLASH, COMMA, LIST, OBJECT] = [34, 92, 44, 91, 123];
+const [QUOTE, BACKSLASH, COMMA, LIST, LIST_END, OBJECT, OBJECT_END] = [34, 92, 44, 91, 93, 123, 125];
+/** An object of more keys than this is read ten times as slowly, so each further key counts as some. */
+const NARROW = 128;
+const WIDE_COUNTS = 8;
 
 /** Whether JSON holds more values than this, by its commas and brackets outside of texts: reading it would take long, and nothing of it has been read. */
 export function holdsMoreThan(most: number, json: Buffer): boolean {
-  if (json.length <= most) return false;
-  let [values, inText] = [1, false];
+  if (json.length * WIDE_COUNTS <= most) return false;
+  const open: number[] = []; // commas of each open object; -Infinity for a list
+  let [values, commas, inText] = [1, -Infinity, false];
   for (let i = 0; i < json.length; i++) {
     const letter = json[i];
     if (letter === QUOTE) inText = !inText;
     else if (inText) {
       if (letter === BACKSLASH) i++;
-    } else if ((letter === COMMA || letter === LIST || letter === OBJECT) && ++values > most) return true;
+    } else if (letter === COMMA) {
+      values += ++commas > NARROW ? WIDE_COUNTS : 1;
+      if (values > most) return true;
+    } else if (letter === LIST || letter === OBJECT) {
+      if (++values > most) return true;
+      open.push(commas);
+      commas = letter === LIST ? -Infinity : 0;
+    } else if (letter === LIST_END || letter === OBJECT_END) commas = open.pop() ?? -Infinity;
   }
   return false;
 }

@@ -16,6 +16,12 @@ interface Write {
   effect: Effect;
 }
 
+/** Those of one instance, and what they make of nobody, once that was asked for: each is applied once, however often. */
+interface Writes {
+  list: Write[];
+  made: { instance: Instance | undefined } | undefined;
+}
+
 /** All that is pending on one instance, and the id of the latest entry of it. */
 export interface PendingWrite {
   instanceId: string;
@@ -28,7 +34,7 @@ export interface PendingWrite {
  * a store that loses them must be told again.
  */
 export class Pending {
-  readonly #writes = new Map<string, Write[]>();
+  readonly #writes = new Map<string, Writes>();
 
   /** `readUpTo` is the id up to which the view has read already; '' before its first load. */
   add(instanceId: string, revision: string, readUpTo: string, effect: Effect) {
@@ -36,8 +42,11 @@ export class Pending {
     if (!at?.id || compareIds(at.id, readUpTo) <= 0) return;
     const write = { at, since: performance.now(), effect };
     const writes = this.#writes.get(instanceId);
-    if (writes) writes.push(write);
-    else this.#writes.set(instanceId, [write]);
+    if (!writes) this.#writes.set(instanceId, { list: [write], made: undefined });
+    else {
+      writes.list.push(write);
+      if (writes.made) writes.made = { instance: effect(writes.made.instance) };
+    }
     if (this.#writes.size > MAX_PENDING) this.#writes.delete(this.#writes.keys().next().value as string);
   }
 
@@ -49,10 +58,11 @@ export class Pending {
     const writes = this.#writes.get(record.instanceId);
     if (!writes) return;
     const stands = ({ at }: Write) => (of === undefined && at.epoch !== epoch ? false : compareIds(at.id, of ?? id) > 0);
+    const { list } = writes;
     let over = 0; // from the front only: who patches one instance all the time has thousands, each of which is read once
-    while (over < writes.length && !stands(writes[over] as Write)) over++;
-    if (over === writes.length) this.#writes.delete(record.instanceId);
-    else if (over > 0) writes.splice(0, over);
+    while (over < list.length && !stands(list[over] as Write)) over++;
+    if (over === list.length) this.#writes.delete(record.instanceId);
+    else if (over > 0) this.#writes.set(record.instanceId, { list: list.slice(over), made: undefined });
   }
 
   /**
@@ -70,9 +80,9 @@ export class Pending {
   }
 
   #keep(stands: (write: Write, instanceId: string) => boolean) {
-    for (const [instanceId, writes] of this.#writes) {
-      const left = writes.filter((write) => stands(write, instanceId));
-      if (left.length > 0) this.#writes.set(instanceId, left);
+    for (const [instanceId, { list }] of this.#writes) {
+      const left = list.filter((write) => stands(write, instanceId));
+      if (left.length > 0) this.#writes.set(instanceId, { list: left, made: undefined });
       else this.#writes.delete(instanceId);
     }
   }
@@ -83,21 +93,31 @@ export class Pending {
 
   /** When about the oldest was acknowledged, on this process's monotonic clock; Infinity when there is none. */
   get oldestAt(): number {
-    return this.#writes.values().next().value?.[0]?.since ?? Infinity;
+    return this.#writes.values().next().value?.list[0]?.since ?? Infinity;
   }
 
   /** What is pending on this instance. */
   get(instanceId: string): PendingWrite | undefined {
     const writes = this.#writes.get(instanceId);
-    return writes && joined(instanceId, writes);
+    return writes && joined(instanceId, writes.list);
+  }
+
+  /** What is pending on this instance makes of nobody: an instance when a registration is among it. */
+  makes(instanceId: string): Instance | undefined {
+    const writes = this.#writes.get(instanceId);
+    if (!writes) return undefined;
+    writes.made ??= { instance: applied(writes.list, undefined) };
+    return writes.made.instance;
   }
 
   *[Symbol.iterator](): Generator<PendingWrite> {
-    for (const [instanceId, writes] of this.#writes) yield joined(instanceId, writes);
+    for (const [instanceId, { list }] of this.#writes) yield joined(instanceId, list);
   }
 }
 
 function joined(instanceId: string, writes: Write[]): PendingWrite {
   const at = writes.map((write) => write.at.id).reduce((one, other) => (compareIds(one, other) > 0 ? one : other));
-  return { instanceId, at, effect: (before) => writes.reduce((now, { effect }) => effect(now), before) };
+  return { instanceId, at, effect: (before) => applied(writes, before) };
 }
+
+const applied = (writes: readonly Write[], before: Instance | undefined) => writes.reduce((now, { effect }) => effect(now), before);

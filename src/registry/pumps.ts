@@ -1,13 +1,14 @@
 import type { Watcher } from './watcher.js';
 
 /** Watchers served in one turn of the event loop, and bytes written to them: some 5 ms. Everybody else's turn comes between. */
-const SERVED_A_TURN = 500;
+export const SERVED_A_TURN = 128;
 const BYTES_A_TURN = 2 * 1024 * 1024;
 
 /** Those who have something to be sent and take it, a piece each in turn, however many and however much it is. */
 export class Pumps {
   readonly #queue = new Set<Watcher>();
   #scheduled = false;
+  #served = false;
 
   get waiting() {
     return this.#queue.size;
@@ -22,8 +23,11 @@ export class Pumps {
     this.#queue.delete(watcher);
   }
 
-  /** One piece to each, as far as a turn allows; who has more to be sent goes to the end. */
+  /** One piece to each, as far as a turn allows; who has more to be sent goes to the end. Once in a turn, however often it is called. */
   turn() {
+    if (this.#served) return;
+    this.#served = true;
+    this.#schedule();
     let [served, bytes] = [0, 0];
     for (const watcher of this.#queue) {
       if (++served > SERVED_A_TURN || bytes >= BYTES_A_TURN) break;
@@ -31,15 +35,14 @@ export class Pumps {
       bytes += watcher.pump();
       if (watcher.reading && !watcher.current) this.#queue.add(watcher);
     }
-    if (this.#queue.size > 0) this.#schedule();
   }
 
   #schedule() {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
-      this.#scheduled = false;
-      this.turn();
+      this.#scheduled = this.#served = false;
+      if (this.#queue.size > 0) this.turn();
     });
   }
 }

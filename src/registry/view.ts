@@ -180,13 +180,13 @@ export class View {
 
   /** Where an instance lives as far as this replica knows. */
   homeOf(id: string): Home | undefined {
-    return this.#loaded?.table.members.get(id)?.record ?? this.pending.get(id)?.effect(undefined);
+    return this.#loaded?.table.members.get(id)?.record ?? this.pending.makes(id);
   }
 
   /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
   incarnationOf(id: string): string | undefined {
     const member = this.#loaded?.table.members.get(id);
-    return this.pending.get(id)?.effect(undefined)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
+    return this.pending.makes(id)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
   }
 
   /** The log became another a moment ago: other replicas may still be giving back what only they know. */

@@ -14,7 +14,7 @@ const TICK_MS = 1000;
 /** Each watcher hears something this often, spread over the ticks: a bookmark if the position moved, else a comment. */
 const TICKS_PER_BOOKMARK = 15;
 /** Watchers reminded in one go. */
-const REMINDED_AT_ONCE = 500;
+const REMINDED_AT_ONCE = 128;
 
 export interface WatchObserver {
   ended: (reason: EndReason) => void;

@@ -52,3 +52,14 @@ test('values are counted by commas and brackets outside of texts', () => {
     }),
   );
 });
+
+test('keys of wide objects count for more: an object of thousands is read ten times as slowly as as many of some', () => {
+  const wide = (keys: number, stem = 'k') => `{${Array.from({ length: keys }, (_, i) => `"${stem}${i}":1`).join(',')}}`;
+  const holds = (json: string) => holdsMoreThan(30_000, Buffer.from(json));
+  expect(holds(`[${wide(5000)}]`)).toBe(true);
+  expect(holds(`[${Array.from({ length: 15 }, (_, n) => wide(1900, `${n}x`)).join(',')}]`)).toBe(true);
+  expect(holds(`{"a":[${wide(100)}],${wide(4500).slice(1)}`)).toBe(true); // what is inside does not make it narrow
+  expect(holds(`{"systemInfo":${wide(1400)}}`)).toBe(false); // 8 KiB hold no more
+  expect(holds(`[${Array.from({ length: 1000 }, () => wide(28)).join(',')}]`)).toBe(false);
+  expect(holds(`[${'1,'.repeat(20_000)}1]`)).toBe(false);
+});

@@ -222,9 +222,17 @@ export const gateway: Mutant[] = [
   {
     name: 'values-without-number',
     guard: 'a body of more values than can be read in a moment is refused unread',
-    find: 'letter === OBJECT) && ++values > most) return true;',
-    replace: 'letter === OBJECT) && ++values > 1e9 * most) return true;',
+    find: 'if (++values > most) return true;',
+    replace: 'if (++values > 1e9 * most) return true;',
+    also: [{ find: 'if (values > most) return true;', replace: 'if (values > 1e9 * most) return true;' }],
     test: 'test/http/json.test.ts test/http/hostile-bodies.test.ts',
+  },
+  {
+    name: 'wide-as-narrow',
+    guard: 'keys of wide objects count for more',
+    find: 'values += ++commas > NARROW ? WIDE_COUNTS : 1;',
+    replace: 'values += ++commas > 1e9 * NARROW ? WIDE_COUNTS : 1;',
+    test: 'test/http/json.test.ts',
   },
   {
     name: 'large-bodies-together',

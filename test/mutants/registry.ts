@@ -124,6 +124,20 @@ export const registry: Mutant[] = [
     test: 'test/registry/walk.test.ts',
   },
   {
+    name: 'served-again-in-a-turn',
+    guard: 'what is published serves watchers once in a turn',
+    find: 'if (this.#served) return;',
+    replace: '',
+    test: 'test/registry/pumps.test.ts',
+  },
+  {
+    name: 'pending-applied-again',
+    guard: 'what is pending on an instance is applied once, however often it is asked for',
+    find: 'writes.made ??= { instance: applied(writes.list, undefined) };',
+    replace: 'writes.made = { instance: applied(writes.list, undefined) };',
+    test: 'test/registry/pending.test.ts',
+  },
+  {
     name: 'walk-not-looked-again',
     guard: 'what changes during a walk is in its answer as it stands at the end',
     find: 'for (const touched of this.walks) touched.add(record.instanceId);',

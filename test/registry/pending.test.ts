@@ -176,3 +176,17 @@ test('the effects of writes, one after the other, are what the scripts make of t
     { numRuns: 100 },
   );
 });
+
+test('what thousands of changes of one instance make of it costs each of them once', () => {
+  const pending = new Pending();
+  let applied = 0;
+  const change = (text: string) => (before: Instance | undefined) => (applied++, before && { ...before, customState: text });
+  pending.add('a', `${EPOCH}.${idAt(T0, 1)}`, '', adds(''));
+  for (let i = 2; i <= 1000; i++) {
+    pending.add('a', `${EPOCH}.${idAt(T0, i)}`, '', change(`${i}`));
+    expect(pending.makes('a')?.customState).toBe(`${i}`);
+  }
+  expect(applied).toBeLessThan(2000);
+  expect(pending.get('a')?.effect(undefined)).toEqual(pending.makes('a'));
+  expect(pending.makes('b')).toBeUndefined();
+});

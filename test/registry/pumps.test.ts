@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Pumps } from '../../src/registry/pumps.js';
+import { Pumps, SERVED_A_TURN } from '../../src/registry/pumps.js';
 import type { Watcher } from '../../src/registry/watcher.js';
 
 const KIB = 1024;
@@ -39,8 +39,16 @@ test('a turn writes 2 MiB and one piece more at most, to each a piece in turn', 
   expect(many.written).toEqual(Array(30).fill(3));
 });
 
-test('a turn serves 500 at most, however little each is sent', async () => {
-  const many = crowd(1200, 1, 10);
+test('a turn serves 128 at most, however little each is sent', async () => {
+  const many = crowd(3 * SERVED_A_TURN + 48, 1, 10);
   const each = await turns(many);
-  expect(each).toEqual([500, 500, 200]);
+  expect(each).toEqual([128, 128, 128, 48]);
+});
+
+test('that something is published in a turn again and again does not serve more of them', async () => {
+  const many = crowd(3 * SERVED_A_TURN, 1, 10);
+  for (let i = 0; i < 10; i++) many.pumps.turn();
+  expect(many.total()).toBe(SERVED_A_TURN);
+  await turn();
+  expect(many.total()).toBeLessThanOrEqual(2 * SERVED_A_TURN);
 });
