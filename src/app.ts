@@ -114,7 +114,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
-  await app.register(historyRoutes, { prefix: '/sd/v1', unread });
+  await app.register(historyRoutes, { prefix: '/sd/v1', unread, slices: view.slices });
   await app.register(operationRoutes, { prefix: '/sd/v1', view, unread });
   await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
   await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable, ...(options.waitsFor && { waitsFor: options.waitsFor }) });

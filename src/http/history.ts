@@ -1,9 +1,11 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { CHANGE_KINDS, DEFAULT_EVENTS, EventsQuery, EventsReply, type ChangeKind } from '../contract/index.js';
+import { Body, listParts } from '../registry/body.js';
 import { changeJson } from '../registry/change.js';
 import { invalidField } from '../registry/errors.js';
 import type { HistoryQuery } from '../registry/queries.js';
 import { parseRevision, revisionOf } from '../registry/revision.js';
+import type { Slices } from '../registry/slices.js';
 import { sendJson } from './large-body.js';
 import { commonProblems, jsonReply } from './schemas.js';
 import type { Unread } from './unread.js';
@@ -22,13 +24,14 @@ const eventsRoute = {
 } as const;
 
 /** `/sd/v1/events`: the log of changes, for people and for whoever missed something. */
-export const historyRoutes: FastifyPluginCallbackTypebox<{ unread: Unread }> = (app, { unread }, done) => {
+export const historyRoutes: FastifyPluginCallbackTypebox<{ unread: Unread; slices: Slices }> = (app, { unread, slices }, done) => {
   app.get('/events', eventsRoute, async (request, reply) => {
     const { epoch, changes, next, gap } = await request.registry.history(historyOf(request.query));
     const more = next === undefined ? '' : `,"next":${JSON.stringify(revisionOf({ epoch, id: next }))}`;
-    const body = Buffer.from(`{"events":[${changes.map(changeJson).join(',')}]${more}${gap ? ',"gap":true' : ''}}\n`);
-    unread.hold({ size: body.length }, request.token?.name ?? '', reply.raw);
-    return sendJson(reply, [body]);
+    const tail = `]${more}${gap ? ',"gap":true' : ''}}\n`;
+    const weight = changes.reduce((sum, { record }) => sum + record.head.length, 0);
+    const body = new Body(() => listParts('{"events":[', changes, changeJson, tail), weight, slices);
+    return sendJson(reply, await unread.hold(body, request.token?.name ?? '', reply.raw).write());
   });
   done();
 };

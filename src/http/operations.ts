@@ -1,6 +1,8 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
 import { EvictReply, FreshnessQuery, GroupParams, GroupsReply } from '../contract/index.js';
+import { Body, listParts } from '../registry/body.js';
 import type { GroupCount } from '../registry/group.js';
+import type { Slices } from '../registry/slices.js';
 import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
@@ -39,15 +41,15 @@ const evictRoute = {
 } as const;
 
 /** Who asked together was given one list: it is written once, and counts once while it is unread. */
-const bodies = new WeakMap<GroupCount[], { size: number; body: Buffer }>();
+const bodies = new WeakMap<GroupCount[], Body>();
 
-function bodyOf(groups: GroupCount[]) {
+function bodyOf(groups: GroupCount[], slices: Slices): Body {
   const known = bodies.get(groups);
   if (known) return known;
-  const body = Buffer.from(`{"groups":[${groups.map(({ json }) => json).join(',')}]}\n`);
-  const made = { size: body.length, body };
-  bodies.set(groups, made);
-  return made;
+  const weight = groups.reduce((sum, { json }) => sum + json.length, 0);
+  const body = new Body(() => listParts('{"groups":[', groups, ({ json }) => json, ']}\n', 256), weight, slices);
+  bodies.set(groups, body);
+  return body;
 }
 
 /** `/sd/v1/groups`: what is registered, at a glance, and what is held. */
@@ -55,7 +57,7 @@ export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions
   app.get('/groups', groupsRoute, async (request, reply) => {
     const groups = await request.registry.groups(freshnessOf(request.query));
     sayUncertain(reply, view);
-    return sendJson(reply, [unread.hold(bodyOf(groups), request.token?.name ?? '', reply.raw).body]);
+    return sendJson(reply, await unread.hold(bodyOf(groups, view.slices), request.token?.name ?? '', reply.raw).write());
   });
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {

@@ -1,5 +1,6 @@
 import { STATUSES, type Status } from '../contract/index.js';
-import type { KeptAnswer, Part } from './answer.js';
+import type { KeptAnswer } from './answer.js';
+import type { Part } from './body.js';
 import { contentTag, TagSum } from './content-tag.js';
 import { holdJson, type Hold } from './hold.js';
 import type { Lapsing } from './lapses.js';

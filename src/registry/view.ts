@@ -47,8 +47,9 @@ export class View {
   /** Somebody waits for the view to move on: the reader need not wait for its next tick. */
   onWait: () => void = () => undefined;
   readonly #waits = new Waits();
-  readonly #slices = new Slices();
-  readonly groups = new GroupCounts(() => this.table, this.#slices);
+  /** Whose turns all long work on what this view holds shares. */
+  readonly slices = new Slices();
+  readonly groups = new GroupCounts(() => this.table, this.slices);
   readonly #maxStaleMs: number;
   readonly #freshness: Freshness;
   #loaded: (Loaded & { answers: Answers }) | undefined;
@@ -150,7 +151,7 @@ export class View {
   /** The reader has loaded a table: from now on this is the view. */
   adopt(loaded: Loaded, reason: string) {
     const restarted = this.loaded;
-    this.#loaded = { ...loaded, answers: new Answers(loaded.table, this.#slices) };
+    this.#loaded = { ...loaded, answers: new Answers(loaded.table, this.slices) };
     this.pending.readAll(loaded.ring.since(loaded.ring.first), loaded.table.position, (id) => loaded.table.members.get(id)?.of);
     loaded.table.news.clear();
     this.#waits.check();

@@ -1,4 +1,4 @@
-import type { Part } from './answer.js';
+import { listParts } from './body.js';
 import { departureJson, type Departure } from './change.js';
 import { contentTag, TagSum, type ContentTag } from './content-tag.js';
 import { tagOf, type Group, type Member } from './group.js';
@@ -11,8 +11,6 @@ import type { Table } from './table.js';
 
 /** Bytes of records in one answer, the first one not counted: more are a page of their own. */
 export const PAGE_BYTES = 8 * 1024 * 1024;
-/** Instances whose JSON is made in one go. */
-const WRITTEN_TOGETHER = 64;
 /** Sorts behind every id. */
 const LAST_ID = '~';
 
@@ -91,7 +89,7 @@ export class Walk implements Sliced {
     tags.add(this.#tags);
     if (next !== undefined) tags.add(contentTag(`next ${next}`)); // a page with more behind it is not the same as a last one
     const tail = next === undefined ? ']}\n' : `],"next":${JSON.stringify(next)}}\n`;
-    return { etag: tags.etag, bytes: this.#bytes, encode: () => partsOf(page, tail) };
+    return { etag: tags.etag, bytes: this.#bytes, encode: () => listParts('{"instances":[', page, jsonOf, tail) };
   }
 
   /** The home in which the walk goes on: that of its place, or the first behind it. */
@@ -161,14 +159,6 @@ const tagOfShown = ({ member, record }: Shown): ContentTag => (member ? tagOf(me
 const jsonOf = ({ record, member, departure, suspect }: Shown) => (departure ? instanceJson(record, record, `,"departed":${departureJson(departure)}`) : instanceJson(record, member ?? record, '', suspect));
 const ofMember = (member: Member): Shown => ({ record: member.record, member, departure: undefined, suspect: member.suspect ?? false });
 const ofDeparture = (departure: Departure): Shown => ({ record: departure.change.record, member: undefined, departure, suspect: false });
-
-function partsOf(page: readonly Shown[], tail: string): Part[] {
-  const parts: Part[] = [];
-  for (let from = 0; from < page.length; from += WRITTEN_TOGETHER) {
-    parts.push(() => Buffer.from(`${from === 0 ? '{"instances":[' : ','}${page.slice(from, from + WRITTEN_TOGETHER).map(jsonOf).join(',')}`));
-  }
-  return [...parts, () => Buffer.from(`${page.length === 0 ? '{"instances":[' : ''}${tail}`)];
-}
 
 const isBetween = (one: Place, first: Place, last: Place) => compareRecords(one, first) > 0 && compareRecords(one, last) <= 0;
 

@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import { CAPS } from '../../src/http/quota.js';
 import { UNREAD_BYTES } from '../../src/http/unread.js';
-import { Answer } from '../../src/registry/answer.js';
+import { Body } from '../../src/registry/body.js';
 import { registration, TOKEN } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -65,9 +65,8 @@ test('a large answer is refused to who has left as much unread as may be', async
   const { call } = gateway();
   for (let i = 0; i < 12; i++) await call.post('/instances').send(registration({ type: 'wide', systemInfo: { text: 'x'.repeat(7000) } })).expect(201);
   Object.assign(UNREAD_BYTES, { perToken: 0 });
-  const made = vi.spyOn(Answer.prototype, 'write');
-  expectCap(await call.get('/instances?type=wide'), 'answers that it has not read');
+  const made = vi.spyOn(Body.prototype, 'write');
+  for (const path of ['/instances?type=wide', '/events?type=wide']) expectCap(await call.get(path), 'answers that it has not read');
   expect(made).not.toHaveBeenCalled(); // or refusing would cost as much as answering
   made.mockRestore();
-  expectCap(await call.get('/events?type=wide'), 'answers that it has not read');
 });

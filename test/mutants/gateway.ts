@@ -249,6 +249,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/large-body.test.ts',
   },
   {
+    name: 'log-made-before-refused',
+    guard: 'a page of the log that is refused for what is unread is not made',
+    find: "return sendJson(reply, await unread.hold(body, request.token?.name ?? '', reply.raw).write());",
+    replace: "await body.write(); return sendJson(reply, await unread.hold(body, request.token?.name ?? '', reply.raw).write());",
+    test: 'test/http/caps.test.ts',
+  },
+  {
     name: 'made-before-refused',
     guard: 'an answer that is refused for what is unread is not made',
     find: 'return sendJson(reply, await unread.hold(answer, caller, reply.raw).write());',

@@ -127,7 +127,7 @@ export const registry: Mutant[] = [
     name: 'served-again-in-a-turn',
     guard: 'what is published serves watchers once in a turn',
     find: 'if (this.#served) return;',
-    replace: '',
+    replace: 'if (this.#served && this.#queue.size > 1e9) return;',
     test: 'test/registry/pumps.test.ts',
   },
   {

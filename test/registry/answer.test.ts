@@ -1,8 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Answers } from '../../src/registry/answers.js';
+import { Body, listParts } from '../../src/registry/body.js';
 import type { Discovery } from '../../src/registry/queries.js';
-import { LOOKED_AT_A_TURN } from '../../src/registry/slices.js';
+import { LOOKED_AT_A_TURN, Slices } from '../../src/registry/slices.js';
 import { Table } from '../../src/registry/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
@@ -62,6 +63,19 @@ test('a large group is made in slices, and once however many ask for it', async 
   counted.looks = 0;
   await written(answers, { type: 'game', group: 'g-0', limit: 10_000 });
   expect(counted.looks).toBe(0);
+});
+
+test('any long list is made in slices, once for all who ask, and a short one at once', async () => {
+  const counted = { looks: 0 };
+  const item = () => (counted.looks++, JSON.stringify('x'.repeat(HEAD_BYTES)));
+  const body = new Body(() => listParts('[', Array(3000).fill(0), item, ']'), 3000 * HEAD_BYTES, new Slices());
+  const asked = Promise.all(Array.from({ length: 20 }, async () => Buffer.concat(await body.write())));
+  expect(counted.looks).toBeLessThan(MADE_A_TURN);
+  expect(await mostLooksATurn(counted, asked)).toBeLessThan(MADE_A_TURN);
+  expect(JSON.parse((await asked)[0]?.toString() ?? '')).toHaveLength(3000);
+  const short = new Body(() => listParts('[', [1, 2], String, ']'), 10, new Slices()).write();
+  expect(Array.isArray(short) && Buffer.concat(short).toString()).toBe('[1,2]');
+  expect(new Body(() => listParts('[', [], String, ']')).body.toString()).toBe('[]');
 });
 
 test.each<[string, Discovery]>([
