@@ -11,6 +11,7 @@ const MOST_VALUES = 30_000;
 const NOTHING = Buffer.alloc(0);
 /** Bodies from this size on are read one a turn of the event loop: many that came together would be one long turn. */
 const LARGE_BYTES = 16 * 1024;
+type Done = (error: Error | null, body?: unknown) => void;
 const JSON_TYPES = ['application/json', 'application/merge-patch+json'];
 
 /** JSON is UTF-8 (RFC 8259 section 8.1): another `charset` would be read wrong. */
@@ -31,16 +32,18 @@ export function installBodyParsing(app: FastifyInstance) {
   const reader = new BodyReader();
   const large = new TurnShare(1);
   const parse = app.getDefaultJsonParser('error', 'error');
-  const read = (request: FastifyRequest, done: (error: Error | null, body?: unknown) => void, use: (body: Buffer) => void) => {
+  const read = (request: FastifyRequest, done: Done, use: (body: Buffer, done: Done) => void) => {
+    // Checking a large body and passing it on takes as long as reading it.
+    const later: Done = (error, value) => (error ? done(error) : large.runNext(1, () => done(null, value)));
     reader.read(request.raw, request.routeOptions.bodyLimit, (error, body = NOTHING) => {
       if (error || body.length === 0) done(error, undefined);
-      else if (body.length < LARGE_BYTES) use(body);
-      else large.run(1, () => use(body));
+      else if (body.length < LARGE_BYTES) use(body, done);
+      else large.run(1, () => use(body, later));
     });
   };
-  app.addContentTypeParser(JSON_TYPES, (request, _payload, done) => {
-    if (!isUtf8Type(request.headers['content-type'])) return done(new RegistryError('unsupported_media_type', 'JSON is UTF-8 (RFC 8259 section 8.1): send charset=utf-8, or none'));
-    read(request, done, (body) => {
+  app.addContentTypeParser(JSON_TYPES, (request, _payload, given) => {
+    if (!isUtf8Type(request.headers['content-type'])) return given(new RegistryError('unsupported_media_type', 'JSON is UTF-8 (RFC 8259 section 8.1): send charset=utf-8, or none'));
+    read(request, given, (body, done) => {
       if (!isUtf8(body)) return done(new RegistryError('invalid_request', 'the body is not UTF-8 (RFC 8259 section 8.1)'));
       if (holdsMoreThan(MOST_VALUES, body)) return done(invalidField('', `holds more than ${MOST_VALUES} values: send fewer in one call`));
       const text = body.toString();

@@ -24,6 +24,13 @@ export class TurnShare {
     this.#schedule();
   }
 
+  /** In a later turn, before whatever else waits. */
+  runNext(cost: number, work: () => void) {
+    this.#queue.unshift({ cost, work });
+    this.#left = 0;
+    this.#schedule();
+  }
+
   #do({ cost, work }: Job) {
     this.#left -= cost;
     work();

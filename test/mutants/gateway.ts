@@ -242,6 +242,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/turn-share.test.ts',
   },
   {
+    name: 'large-body-passed-on-at-once',
+    guard: 'a large body is passed on in another turn than it is read in',
+    find: '(error ? done(error) : large.runNext(1, () => done(null, value)))',
+    replace: '(error ? done(error) : done(null, value))',
+    test: 'test/http/turn-share.test.ts',
+  },
+  {
     name: 'large-answers-in-one-turn',
     guard: 'a bounded number of bytes of large answers is handed to sockets in a turn',
     find: 'turns.run(LARGE_BYTES, () => {',
