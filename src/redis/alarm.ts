@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from './connection.js';
 
-/** Shorter than a silent socket is suffered (connection.ts). */
-const BLOCK_MS = 2000;
+/** With a reply that comes 0.7 s late still shorter than a silent socket is suffered (silence.ts). */
+const BLOCK_MS = 1500;
 const RETRY_MS = 100;
 
 /**

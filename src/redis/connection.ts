@@ -1,5 +1,6 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { leaveWhenSilent } from './silence.js';
 import type { Standing } from './standing.js';
 import { describeTarget, type RedisTarget } from './url.js';
 
@@ -22,8 +23,8 @@ export interface ConnectionConfig {
 
 const COMMAND_TIMEOUT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 2000;
-/** Longer than the pulse's interval several times over: a socket this silent is half-open. */
-const SILENT_SOCKET_MS = 3000;
+/** Longer than the pulse's interval and than the longest BLOCK (alarm.ts). */
+const READ_TIMEOUT_MS = 3000;
 const MAX_RETRY_DELAY_MS = 300;
 /** A primary that is a replica now is left at once, and then as often as this: it may be one for as long as its name stays where it is. */
 const READONLY_RETRY_MS = 1000;
@@ -32,14 +33,14 @@ const LINE_EVERY_MS = 10_000;
 const retryDelay = (attempt: number) => Math.min(50 * attempt, MAX_RETRY_DELAY_MS - 50) + Math.random() * 50;
 
 function optionsFor(role: Role, { target, tlsCa, standing }: ConnectionConfig): Options {
-  const failFast: Options = { maxRetriesPerRequest: 1, enableOfflineQueue: false, socketTimeout: SILENT_SOCKET_MS };
+  const failFast: Options = { maxRetriesPerRequest: 1, enableOfflineQueue: false };
   const forRole: Record<Role, Options> = {
     // What was already answered 503 must not be sent again behind the caller's back: seconds later it would revive what
     // was removed since, and remove what was registered.
     commands: { ...failFast, commandTimeout: COMMAND_TIMEOUT_MS, autoResendUnfulfilledCommands: false },
     // What is not sent again and was under way when the connection broke would otherwise never be settled.
-    reader: { ...failFast, commandTimeout: SILENT_SOCKET_MS },
-    news: { ...failFast, commandTimeout: SILENT_SOCKET_MS },
+    reader: { ...failFast, commandTimeout: READ_TIMEOUT_MS },
+    news: { ...failFast, commandTimeout: READ_TIMEOUT_MS },
     jobs: { maxRetriesPerRequest: null },
   };
   return {
@@ -75,6 +76,7 @@ export function createConnection(role: Role, config: ConnectionConfig, log: Logg
   const { target, standing } = config;
   const options = optionsFor(role, config);
   const connection = open(target, options);
+  if (role !== 'jobs') leaveWhenSilent(connection); // those wait for work as long as it takes
   const about = { role, redis: describeTarget(target) };
   const state = { connected: false, before: false, told: false, toldAt: -Infinity }; // a start that fails is told by open-store.ts
   const tellLost = (err: Error) => {

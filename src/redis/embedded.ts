@@ -18,7 +18,7 @@ export interface Embedded {
 
 const ENGINES = ['redis-server', 'valkey-server'] as const;
 const MIN_MAJOR = 7;
-const START_TIMEOUT_MS = 5000;
+const START_TIMEOUT_MS = 20_000; // of a machine that is short of CPU
 const STOP_TIMEOUT_MS = 2000;
 
 /**

@@ -27,7 +27,7 @@ export async function startRedis(args: string[] = [], env: Record<string, string
     const child = spawn('redis-server', command, { stdio: 'ignore', env: { ...process.env, LC_ALL: 'C', ...env } });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.once('error', () => undefined);
-    await until(() => ping(port), 5000);
+    await until(() => ping(port), 20_000);
     return { child, exited };
   };
   let running = await start();

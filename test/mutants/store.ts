@@ -9,6 +9,20 @@ export const store: Mutant[] = [
     test: 'test/redis/turns.test.ts',
   },
   {
+    name: 'silence-by-the-clock',
+    guard: 'a process that was held up keeps its healthy connections to Redis',
+    find: 'looks = heard ? 0 : looks + 1;',
+    replace: 'looks = heard ? 0 : SILENT_LOOKS;',
+    test: 'test/redis/silence.test.ts',
+  },
+  {
+    name: 'silence-for-ever',
+    guard: 'a connection that owes a reply and is silent is left',
+    find: 'if (looks >= SILENT_LOOKS) stream.destroy(',
+    replace: 'if (looks >= 1000 * SILENT_LOOKS) stream.destroy(',
+    test: 'test/redis/silence.test.ts',
+  },
+  {
     name: 'held-up-is-away',
     guard: 'a process that was held up does not tell that Redis is away',
     find: 'if (lateMs < HELD_UP_MS) return false;',

@@ -1,18 +1,17 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { startJobs } from '../../src/jobs/jobs.js';
 import { createConnection } from '../../src/redis/connection.js';
 import { startEmbedded, type Embedded } from '../../src/redis/embedded.js';
 import { jobsPrefix } from '../../src/redis/keys.js';
+import { freshDir } from '../helpers/boot.js';
 import { silent } from '../helpers/gateway.js';
 import { exercise, openSmoke } from '../helpers/smoke.js';
 import { until } from '../helpers/until.js';
 
 const portOf = ({ target }: Embedded) => target.nodes[0]?.port as number;
-const embeddedDirs = () => readdirSync(tmpdir()).filter((name) => name.startsWith('rollcall-redis-'));
 
 async function answers(port: number): Promise<boolean> {
   const redis = new Redis({ port, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
@@ -47,13 +46,15 @@ test.each([
 });
 
 test('a child of its own is gone, with its folder, when it is closed', async () => {
-  const before = embeddedDirs();
+  const folder = freshDir();
+  vi.stubEnv('TMPDIR', folder);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const embedded = await startEmbedded();
-  expect(embeddedDirs().length).toBe(before.length + 1);
+  expect(readdirSync(folder)).toEqual([expect.stringMatching(/^rollcall-redis-/)]);
   expect(await answers(portOf(embedded))).toBe(true);
   await embedded.close();
   expect(await answers(portOf(embedded))).toBe(false);
-  expect(embeddedDirs()).toEqual(before);
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 const HOLDER = `

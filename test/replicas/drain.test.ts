@@ -40,8 +40,8 @@ const refused = ({ port }: Replica) =>
     socket.once('connect', () => socket.destroy());
   });
 
-// Mostly waiting, so side by side.
-describe.concurrent('SIGTERM', () => {
+// Mostly waiting, so side by side: but for the start of five replicas at once.
+describe.concurrent('SIGTERM', { timeout: 60_000 }, () => {
   test('not ready at once, a request in flight is finished, idle sockets are closed, and the process ends with 0', async (context) => {
     const { expect } = context;
     const { replica } = await startOne(context);
