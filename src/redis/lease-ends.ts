@@ -24,9 +24,9 @@ export class LeaseEnds {
     return this.#work !== undefined;
   }
 
-  /** Begins to read the whole registry; `known` is what is in use meanwhile. */
-  async load(offlineMs: number, known: Table | undefined): Promise<Load> {
-    const load = await Load.begin(this.source, offlineMs, known);
+  /** Begins to read the whole registry; `known` is what is in use meanwhile, `trusted` if it is right as far as it goes. */
+  async load(offlineMs: number, known: Table | undefined, trusted: boolean): Promise<Load> {
+    const load = await Load.begin(this.source, offlineMs, known, trusted);
     this.#sureMs = load.pulse.nowMs;
     this.#work = load;
     return load;

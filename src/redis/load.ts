@@ -1,20 +1,21 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hold } from '../registry/hold.js';
-import type { Home } from '../registry/home.js';
-import { logRecord, sharing } from '../registry/record.js';
+import { homeKey, type Home } from '../registry/home.js';
+import { logRecord, msOf } from '../registry/record.js';
 import { parseRevision } from '../registry/revision.js';
 import { Ring } from '../registry/ring.js';
 import { Table } from '../registry/table.js';
 import { flat } from '../registry/text.js';
-import { decodeInstance } from './codec.js';
+import { decodeDescribed, FIELDS, performanceOf } from './codec.js';
 import { idOf } from './keys.js';
 import { LeaseWalk } from './lease-walk.js';
 import { LookBack } from './look-back.js';
 import { takePulse, type Pulse } from './pulse.js';
 import type { Store } from './store.js';
 
-/** Records decoded in one turn of the event loop: a few ms. */
-const DECODED_AT_ONCE = 100;
+/** Leases of one call, whose records are decoded in one turn of the event loop: some 2 ms for Redis, and as many here. */
+const READ_AT_ONCE = 100;
+const NAMES = FIELDS.join(' ');
 /** Changes kept in memory for watchers who come back; what is older is read from the log. */
 export const RING_SIZE = 10_000;
 
@@ -55,15 +56,17 @@ export class Load implements Work {
     offlineMs: number,
     /** The table that is in use meanwhile: what has not changed since is not kept twice. */
     private readonly known: Table | undefined,
+    /** It says nothing that Redis has not said: what has not changed since is not read either. */
+    private readonly trusted: boolean,
   ) {
     this.table = new Table({ epoch: pulse.epoch, id: pulse.head }, offlineMs, pulse.graceFromMs, pulse.lullFromMs);
     this.#walk = new LeaseWalk(source);
     this.#lookBack = new LookBack(source, this.table, this.ring, pulse.head, pulse.nowMs - offlineMs);
   }
 
-  static async begin(source: Source, offlineMs: number, known?: Table): Promise<Load> {
+  static async begin(source: Source, offlineMs: number, known?: Table, trusted = false): Promise<Load> {
     const { pulse, places } = await findPlaces(source);
-    return new Load(source, pulse, places, offlineMs, known);
+    return new Load(source, pulse, places, offlineMs, known, trusted && known?.position.epoch === pulse.epoch);
   }
 
   async step(): Promise<boolean> {
@@ -79,22 +82,53 @@ export class Load implements Work {
   }
 
   async #take(members: string[]) {
-    const records = await readRecords(this.source, members);
-    for (const [i, { fields, score }] of records.entries()) {
-      if (i > 0 && i % DECODED_AT_ONCE === 0) await nextTurn();
-      if (score === undefined || !fields.type || !fields.group || `${fields.type}:${fields.group}:${fields.instanceId}` !== members[i]) continue; // gone since, or spoilt: the sweep's to clear away
-      this.#put(fields, score);
+    for (let left = members; left.length > 0; ) {
+      const parts = Array.from({ length: Math.ceil(left.length / READ_AT_ONCE) }, (_, i) => left.slice(i * READ_AT_ONCE, (i + 1) * READ_AT_ONCE));
+      const texts = await Promise.all(parts.map((part) => this.#ask(part)));
+      left = [];
+      for (const [i, part] of parts.entries()) {
+        if (i > 0) await nextTurn();
+        const rows = JSON.parse(texts[i] as string) as Row[];
+        rows.forEach((row, n) => this.#put(part[n] as string, row));
+        left.push(...part.slice(rows.length)); // where records are large
+      }
     }
   }
 
-  #put(fields: Record<string, string>, score: number) {
-    const read = logRecord(decodeInstance(fields));
-    const old = this.known?.members.get(read.instanceId);
-    const changed = parseRevision(fields.revision ?? '');
+  async #ask(members: string[]): Promise<string> {
+    const { connection, scripts } = this.source;
+    return (await scripts.run(connection, 'load', [NAMES, ...members.flatMap((member) => [member, this.#contentOf(member)])])) as string;
+  }
+
+  /** Which entry the content is from that need not be read again; '' for none. */
+  #contentOf(member: string): string {
+    const old = this.trusted ? this.known?.members.get(idOf(member)) : undefined;
+    return old && `${homeKey(old.record)}:${old.record.instanceId}` === member ? old.of : '';
+  }
+
+  #put(member: string, [score, revision, ...values]: Row) {
+    if (score === false) return; // gone since
+    const old = this.known?.members.get(idOf(member));
+    const changed = parseRevision(revision || '');
     const of = changed?.id === old?.of ? (old?.of ?? '') : flat(changed?.id ?? '');
-    this.table.load(old ? sharing(read, old.record, old.performance) : read, score, changed?.epoch === this.table.position.epoch ? of : '', of);
+    const changedBy = changed?.epoch === this.table.position.epoch ? of : '';
+    if (old && values.length < FIELDS.length) {
+      const [lastHeartbeat, text] = values;
+      const performance = text === old.performance ? old.performance : jsonOf(performanceOf(text || undefined));
+      return this.table.load(old.record, Number(score), changedBy, of, { performance, renewedAtMs: msOf(lastHeartbeat || '') });
+    }
+    const fields: Record<string, string | undefined> = {};
+    FIELDS.forEach((name, i) => (fields[name] = values[i] === false ? undefined : values[i]));
+    if (!fields.type || !fields.group || `${fields.type}:${fields.group}:${fields.instanceId}` !== member) return; // spoilt: the sweep's to clear away
+    const read = logRecord(decodeDescribed(fields));
+    this.table.load(old?.record.head === read.head ? old.record : read, Number(score), changedBy, of, read);
   }
 }
+
+/** Of one lease (lua/load.lua): its end, the revision, then its record, or what heartbeats change of it; nothing where there is none. */
+type Row = [false] | [score: string, revision: string | false, ...values: (string | false)[]];
+
+const jsonOf = (value: object | undefined) => value && JSON.stringify(value);
 
 /** The ends of all leases, from where they are decided: after a gap in the beats. */
 export class Rescore implements Work {
@@ -119,24 +153,6 @@ export async function findPlaces({ connection, keys, scripts }: Source): Promise
   const pulse = await takePulse(connection, scripts);
   const [lastBeats] = await connection.xrevrange(keys.beats, '+', '-', 'COUNT', 1);
   return { pulse, places: { chain: pulse.head, events: pulse.head || '0-0', beats: lastBeats?.[0] ?? '0-0' } };
-}
-
-interface Leased {
-  fields: Record<string, string>;
-  /** Undefined: the lease has gone since. */
-  score: number | undefined;
-}
-
-/** The end is read after the record: what changes both in between comes as an event that is not in the record yet. */
-async function readRecords({ connection, keys }: Source, members: string[]): Promise<Leased[]> {
-  const pipeline = connection.pipeline();
-  for (const member of members) pipeline.hgetall(keys.record(idOf(member))).zscore(keys.leases, member);
-  const replies = (await pipeline.exec()) ?? [];
-  return members.map((_, i) => {
-    const [[error, fields], [, score]] = [replies[2 * i] ?? [null, {}], replies[2 * i + 1] ?? [null, null]];
-    if (error && error.name !== 'ReplyError') throw error; // a key of another type, written by hand, is no record
-    return { fields: error ? {} : (fields as Record<string, string>), score: typeof score === 'string' ? Number(score) : undefined };
-  });
 }
 
 /** The groups that are held. */

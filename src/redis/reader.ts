@@ -106,7 +106,7 @@ export class Reader {
 
   async #load() {
     this.#loads.begin();
-    const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.#former?.table);
+    const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.#former?.table, this.#loads.trusted);
     this.#loaded = { table, ring };
     this.#memory = ring;
     this.#tail.places = places;

@@ -70,18 +70,17 @@ export function logRecord(described: Described): LogRecord {
 const STAMPS = ',"registeredAt":,"updatedAt":}'.length;
 
 /** The same record, in the memory of another one that says the same. */
-export function sharing(record: LogRecord, other: LogRecord, otherPerformance = other.performance): LogRecord {
-  const performance = record.performance === otherPerformance ? otherPerformance : record.performance;
+export function sharing(record: LogRecord, other: LogRecord): LogRecord {
   if (record.head !== other.head) return record;
   const { instanceId, labels, head, tag } = other;
-  return { ...record, instanceId, labels, head, tag, performance };
+  return { ...record, instanceId, labels, head, tag };
 }
 
 /** As a table keeps it, which has the latest performance beside it. */
 export const withoutPerformance = (record: LogRecord): LogRecord => (record.performance === undefined ? record : { ...record, performance: undefined });
 
 /** 0 for what is no date: a Hash that somebody spoilt by hand must not spoil the arithmetic of leases. */
-const msOf = (iso: string) => Date.parse(iso) || 0;
+export const msOf = (iso: string) => Date.parse(iso) || 0;
 
 /** Heartbeats of one batch share their time, and writing a date is slow beside the rest. */
 let lastIso = { ms: NaN, text: '' };

@@ -7,10 +7,13 @@ import type { Hold } from './hold.js';
 import { NOT_PLANNED } from './lapses.js';
 import { Leases } from './leases.js';
 import { News } from './news.js';
-import { withoutPerformance, type LogRecord } from './record.js';
+import { withoutPerformance, type LogRecord, type Renewal } from './record.js';
 import { homeKey, type Home } from './home.js';
 import { compareIds, type Position } from './revision.js';
 import { flat } from './text.js';
+
+/** What heartbeats have changed, of a record that is older. */
+type Renewed = Pick<Renewal, 'performance' | 'renewedAtMs'>;
 
 /** A hold that nobody has released so long after its end was lost. */
 const FORGOTTEN_MS = 10_000;
@@ -50,8 +53,8 @@ export class Table {
   }
 
   /** A record as the store holds it while the table is being loaded. `changedBy` is the id of its last change in this epoch, `of` in any. */
-  load(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {
-    this.#put(record, scoreMs, changedBy, of);
+  load(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy, renewal: Renewed = record) {
+    this.#put(record, scoreMs, changedBy, of, renewal);
   }
 
   /** The next entry of the log. What a load has read already, in the same or a later state, only moves the position on. */
@@ -126,11 +129,11 @@ export class Table {
     return true;
   }
 
-  #put(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy) {
+  #put(record: LogRecord, scoreMs: number, changedBy: string, of = changedBy, { performance, renewedAtMs }: Renewed = record) {
     const old = this.members.get(record.instanceId);
     if (old) this.#drop(old);
     this.departed.forget(record.instanceId);
-    const [{ performance, renewedAtMs }, group] = [record, this.groups.open(record)];
+    const group = this.groups.open(record);
     const member: Member = { record: withoutPerformance(record), group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
     this.content.add(record.tag);

@@ -161,7 +161,10 @@ export const store: Mutant[] = [
     replace: 'await this.#take(page.members, page.scores);',
     also: [
       { find: 'async #take(members: string[]) {', replace: 'async #take(members: string[], scores: number[]) {' },
-      { find: 'this.#put(fields, score);', replace: 'this.#put(fields, scores[i] as number);' },
+      {
+        find: 'rows.forEach((row, n) => this.#put(part[n] as string, row));',
+        replace: 'rows.forEach((row, n) => this.#put(part[n] as string, (row.length > 1 ? [String(scores[members.indexOf(part[n] as string)]), ...row.slice(1)] : row) as Row));',
+      },
     ],
     test: 'test/redis/load.test.ts',
   },
@@ -479,5 +482,19 @@ const PAGE = 100;`,
     find: "const lost = !this.#over && reason === 'lag';",
     replace: "const lost = !this.#over && reason !== 'lag';",
     test: 'test/redis/load-log.test.ts',
+  },
+  {
+    name: 'diverged-view-is-trusted',
+    guard: 'what a view that is proved wrong has is read again whole',
+    find: "this.trusted = reason === 'lag' && (this.#over || this.trusted);",
+    replace: "this.trusted = reason === 'lag';",
+    test: 'test/redis/load-log.test.ts',
+  },
+  {
+    name: 'unchanged-is-read-again',
+    guard: 'after a lag what has not changed is not read again',
+    find: "=== member ? old.of : '';",
+    replace: "=== member ? '' : '';",
+    test: 'test/redis/load.test.ts',
   },
 ];

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { LoadLog } from '../../src/redis/load-log.js';
+import type { LoadReason } from '../../src/redis/reader-options.js';
 
 function openLog() {
   const lines: { msg: string; changes?: number; reason?: string; proof?: string }[] = [];
@@ -18,6 +19,22 @@ test('a reading of the registry whose log was cut off before it was read says wh
   loads.begin();
   loads.end(5);
   expect([loaded, loads.changes]).toEqual([['lag'], 0]);
+});
+
+test('only where nothing but the length of the log is amiss, what the view has is trusted', () => {
+  const { loads } = openLog();
+  const after = (...reasons: LoadReason[]) => {
+    loads.end(5);
+    return reasons.map((reason) => {
+      loads.again(reason);
+      loads.begin();
+      return loads.trusted;
+    });
+  };
+  expect(loads.trusted).toBe(false);
+  expect(after('lag', 'lag', 'epoch', 'lag')).toEqual([true, true, false, false]);
+  expect(after('diverged', 'lag')).toEqual([false, false]);
+  expect(after('outdated')).toEqual([false]);
 });
 
 test('a log that was cut off, or is another, while the view was whole is not the fault of EVENTS_MAX', () => {

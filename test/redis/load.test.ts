@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { Load } from '../../src/redis/load.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
+import type { Store } from '../../src/redis/store.js';
 import type { Registry } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import type { Table } from '../../src/registry/table.js';
@@ -89,7 +90,7 @@ test.each([1, 2])('views that are loaded while many write are what Redis holds w
 async function loadAcross({ store }: Opened, meanwhile: () => Promise<unknown>) {
   const gate = await openGate(Number(new URL(inject('redisUrl')).port));
   onTestFinished(gate.close);
-  gate.arm(new Trap('hgetall', (_, release) => void meanwhile().then(release)));
+  gate.arm(new Trap('systemInfo performance check', (_, release) => void meanwhile().then(release)));
   return (await openView(store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) })).view;
 }
 
@@ -257,15 +258,53 @@ test('a start looks back at a bounded part of the log, and lists who left in it'
   expect([view.ring.next - view.ring.first, view.ring.at(view.ring.next - 1)?.record.instanceId]).toEqual([10_000, 'i-44999']);
 });
 
-test('what has not changed is not kept twice while the registry is read again', async () => {
-  const { registry, store, view } = await openRegistry();
-  await registerMany(registry, 250);
-  await registry.patch('i-7', { status: 'error' }, CALLER);
-  await until(() => view.find('i-7')?.instance.status === 'error');
-  const before = view.table;
-  await registry.patch('i-8', { status: 'error' }, CALLER);
-  const load = await Load.begin(store, 300_000, before);
+/** Loads, and counts what of it came from Redis: whose whole record, and the letters of each reply. */
+async function loadCounted(store: Store, known?: Table, trusted = false) {
+  const [whole, letters]: [string[], number[]] = [[], []];
+  const run: Store['scripts']['run'] = async (connection, verb, args) => {
+    const reply = await store.scripts.run(connection, verb, args);
+    if (verb !== 'load') return reply;
+    letters.push((reply as string).length);
+    for (const row of JSON.parse(reply as string) as string[][]) if (row.length > 4) whole.push(row[2] as string);
+    return reply;
+  };
+  const scripts = Object.assign(Object.create(store.scripts) as Store['scripts'], { run });
+  const load = await Load.begin({ ...store, scripts }, 300_000, known, trusted);
   while (!(await load.step()));
-  const labelsOf = (table: Table, id: string) => table.members.get(id)?.record.tag;
-  for (const id of ['i-0', 'i-7']) expect(labelsOf(load.table, id)).toBe(labelsOf(before, id));
+  return { table: load.table, whole, letters };
+}
+const headsOf = ({ members }: Table) => [...members.values()].map(({ record: { head, tag } }) => `${head} ${tag.hi} ${tag.lo}`).sort();
+
+test('what has not changed is not kept twice while the registry is read again, nor, after a lag, read twice', async () => {
+  const { registry, store, raw, keys } = await openRegistry();
+  await registerMany(registry, 250);
+  await registry.patch('i-7', { customState: 'ü "\\\u0001/ \u2028', labels: { a: '1' } }, CALLER);
+  const first = await loadCounted(store);
+  expect(first.whole).toHaveLength(250);
+  await registry.patch('i-8', { status: 'error' }, CALLER);
+  await registry.register(complete({ instanceId: 'i-9', group: 'us-1' }), CALLER);
+  await registry.heartbeat([{ instanceId: 'i-10', performance: { tps: 7 } }]);
+  const again = await loadCounted(store, first.table, true);
+  expect(again.whole.sort()).toEqual(['i-8', 'i-9']);
+  expect(Math.max(...again.letters)).toBeLessThan(Math.max(...first.letters) / 2);
+  const { table } = await loadCounted(store);
+  expect(headsOf(again.table)).toEqual(headsOf(table));
+  for (const [id, { performance, renewedAtMs, changedBy, of, scoreMs }] of table.members) expect(again.table.members.get(id)).toMatchObject({ performance, renewedAtMs, changedBy, of, scoreMs });
+  expect(again.table.members.get('i-10')?.performance).toBe('{"tps":7}');
+  for (const id of ['i-0', 'i-7']) expect(again.table.members.get(id)?.record).toBe(first.table.members.get(id)?.record);
+  await raw.hset(keys.record('i-0'), 'hostname', 'by-hand.example.com');
+  const doubted = await loadCounted(store, first.table);
+  expect(doubted.whole).toHaveLength(250);
+  expect(doubted.table.members.get('i-0')?.record.head).toContain('by-hand.example.com');
+  expect(doubted.table.members.get('i-1')?.record).toBe(first.table.members.get('i-1')?.record);
+});
+
+test('where records are large, a reply holds fewer of them', async () => {
+  const { registry, store } = await openRegistry();
+  const systemInfo = { text: 'x'.repeat(8000) };
+  await Promise.all(Array.from({ length: 150 }, (_, i) => registry.register(complete({ instanceId: `i-${i}`, systemInfo }), CALLER)));
+  const { table, letters } = await loadCounted(store);
+  expect(table.members.size).toBe(150);
+  expect(letters.length).toBeGreaterThan(3);
+  expect(Math.max(...letters)).toBeLessThan(300_000);
 });

@@ -95,7 +95,7 @@ test('after a new start a watcher is told only what came behind the snapshot', a
   const { gate, ...gated } = await openGated(opened);
   const watcher = await watchFrames(gated.registry);
   // Something is registered while the whole registry is being read again.
-  gate.arm(new Trap('hgetall', (_, release) => void registry.register(complete({ instanceId: 'meanwhile' }), CALLER).then(release)));
+  gate.arm(new Trap('systemInfo performance check', (_, release) => void registry.register(complete({ instanceId: 'meanwhile' }), CALLER).then(release)));
   gate.cut();
   await registry.register(complete({ instanceId: 'lost' }), CALLER);
   await registry.discover(ALL);
