@@ -12,6 +12,8 @@ const TAIL = Buffer.from(']}\n');
 /** Answers to other queries than a whole group are cheap to make again: few are kept, and none for longer than its bytes are recent. */
 const KEPT_ANSWERS = 100;
 const KEPT_BYTES = 16 * 1024 * 1024;
+/** Whole groups that nobody has asked for so long are made again: those of a large fleet are as much memory as its records. */
+const UNASKED_MS = 5000;
 
 /**
  * Answers from one table. A whole group, which is what most callers ask for, is kept with its group and pieced together from
@@ -20,6 +22,8 @@ const KEPT_BYTES = 16 * 1024 * 1024;
 export class Answers {
   readonly #kept = new Map<string, KeptAnswer>();
   readonly #walking = new Map<string, Promise<Answer>>();
+  /** Groups whose answer is kept, and when somebody asked for it last. */
+  readonly #groups = new Map<Group, number>();
   #forgetting: NodeJS.Timeout | undefined;
 
   constructor(
@@ -70,10 +74,12 @@ export class Answers {
   }
 
   #wholeGroup(group: Group, now: number): Answer {
+    this.#groups.set(group, now);
     const kept = group.answer;
     if (kept?.version === group.version && isRecent(group.renewed, kept.encodedAt, now)) return kept.answer;
     const answer = new Answer(group.tags.etag, () => [() => HEAD, ...group.parts(now), () => TAIL], group.weight, this.slices);
     group.answer = { version: group.version, encodedAt: now, answer };
+    this.#forgetLater();
     return answer;
   }
 
@@ -94,7 +100,7 @@ export class Answers {
       held += size;
       if (++count > KEPT_ANSWERS || held > KEPT_BYTES) this.#kept.delete(oldKey);
     }
-    this.#forgetting ??= setTimeout(() => this.#forget(), REFRESH_MS).unref();
+    this.#forgetLater();
     return answer;
   }
 
@@ -102,7 +108,17 @@ export class Answers {
   #forget() {
     const now = performance.now();
     for (const [key, { encodedAt }] of this.#kept) if (!isRecent(true, encodedAt, now)) this.#kept.delete(key);
-    this.#forgetting = this.#kept.size > 0 ? setTimeout(() => this.#forget(), REFRESH_MS).unref() : undefined;
+    for (const [group, askedAt] of this.#groups) {
+      if (now - askedAt < UNASKED_MS) continue;
+      group.forgetBytes();
+      this.#groups.delete(group);
+    }
+    this.#forgetting = undefined;
+    if (this.#kept.size + this.#groups.size > 0) this.#forgetLater();
+  }
+
+  #forgetLater() {
+    this.#forgetting ??= setTimeout(() => this.#forget(), REFRESH_MS).unref();
   }
 }
 

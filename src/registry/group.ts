@@ -127,11 +127,18 @@ export class Group implements Home {
     }
   }
 
-  /** All visible members as they are now, comma between them, a run a part: those of which the bytes are at hand, and those that are still to be made. */
+  /** All visible members as they are now, comma between them, a run a part: bytes at hand, or still to be made, and kept unless they are all of the answer. */
   parts(now: number): Part[] {
-    const parts = this.#runs.flatMap((run, i) => (i === 0 ? [partOf(run, now)] : [() => COMMA, partOf(run, now)]));
+    const kept = this.#runs.length > 1;
+    const parts = this.#runs.flatMap((run, i) => (i === 0 ? [partOf(run, now, kept)] : [() => COMMA, partOf(run, now, kept)]));
     this.renewed = this.#runs.some((run) => run.renewed && bytesAt(run, now));
     return parts;
+  }
+
+  /** Nobody asks for it: the bytes are made again when somebody does. */
+  forgetBytes() {
+    this.answer = undefined;
+    this.#runs.forEach(touch);
   }
 
   /** At this time of the store's clock: a hold may be over before that has been told. Counted once for a version. */
@@ -185,7 +192,7 @@ function touch(run: Run) {
 /** The bytes of a run where they are at hand and recent. */
 const bytesAt = ({ bytes, renewed, encodedAt }: Run, now: number) => (isRecent(renewed, encodedAt, now) ? bytes : undefined);
 
-function partOf(run: Run, now: number): Part {
+function partOf(run: Run, now: number, kept: boolean): Part {
   const bytes = bytesAt(run, now);
   if (bytes) return () => bytes;
   const { version } = run;
@@ -193,7 +200,7 @@ function partOf(run: Run, now: number): Part {
   return () => {
     const json = shown.map(({ record, member, suspect }) => instanceJson(record, member, '', suspect));
     const made = Buffer.from(json.join(','));
-    if (run.version === version) Object.assign(run, { bytes: made, encodedAt: now, renewed: false });
+    if (run.version === version) Object.assign(run, { bytes: kept ? made : undefined, encodedAt: now, renewed: false });
     return made;
   };
 }

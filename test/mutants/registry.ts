@@ -314,4 +314,18 @@ export const registry: Mutant[] = [
     replace: 'if (++served > 1e9 * SERVED_A_TURN || bytes >= BYTES_A_TURN) break;',
     test: 'test/registry/pumps.test.ts',
   },
+  {
+    name: 'group-bytes-kept-for-ever',
+    guard: 'the bytes of groups that nobody asks for are dropped',
+    find: 'group.forgetBytes();',
+    replace: 'if (group.empty) group.forgetBytes();',
+    test: 'test/registry/walk.test.ts',
+  },
+  {
+    name: 'small-group-kept-twice',
+    guard: 'the bytes of a small group stand in memory once',
+    find: 'const kept = this.#runs.length > 1;',
+    replace: 'const kept = this.#runs.length > 0;',
+    test: 'test/registry/walk.test.ts',
+  },
 ];

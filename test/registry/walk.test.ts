@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Answers } from '../../src/registry/answers.js';
+import type { Group } from '../../src/registry/group.js';
 import type { Discovery } from '../../src/registry/queries.js';
 import { LOOKED_AT_A_TURN, Slices, type Sliced } from '../../src/registry/slices.js';
 import { Table } from '../../src/registry/table.js';
@@ -168,4 +169,33 @@ test('answers that nobody asks for again are not kept, nor are their pages once 
   ref.deref()?.body.toString();
   expect(answers.kept).toBe(1);
   await vi.waitFor(() => expect(answers.kept).toBe(0), 5000);
+});
+
+test('the bytes of a group that nobody asks for any more are dropped after some seconds, those of one that is asked for are not', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const table = fleet(300, 300);
+  const answers = new Answers(table);
+  const [group] = [...table.groups] as [Group];
+  const ask = () => answers.answer({ type: group.type, group: group.group, limit: 10_000 }, performance.now());
+  const pieces = () => group.parts(0).map((make) => make());
+  const first = ask();
+  expect(first.body.length).toBeGreaterThan(1000);
+  const before = pieces();
+  for (let second = 0; second < 10; second++) {
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ask()).toBe(first);
+  }
+  expect(pieces().every((bytes, i) => bytes === before[i])).toBe(true);
+  await vi.advanceTimersByTimeAsync(7000);
+  expect(group.answer).toBeUndefined();
+  expect(pieces()[0]).not.toBe(before[0]);
+  expect(ask().body).toEqual(first.body);
+});
+
+test('the bytes of a small group are kept once: in its answer', () => {
+  const [group] = [...fleet(100, 100).groups] as [Group];
+  const bytes = () => group.parts(0)[0]?.();
+  expect(bytes()).toEqual(bytes());
+  expect(bytes()).not.toBe(bytes());
 });
