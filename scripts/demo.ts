@@ -109,6 +109,7 @@ async function watch(url: string, secret: string) {
 
 async function demo() {
   const secret = randomBytes(24).toString('base64url');
+  say('starting a gateway');
   const running = await startGateway(secret);
   watch(running.url, secret).catch(() => undefined);
   const ask = (method: string, path: string) => call(method, path, undefined, [running.url, secret]);

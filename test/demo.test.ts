@@ -25,7 +25,7 @@ function isRunning(pid: number) {
 test('the demo says how a killed server leaves discover and is swept, and leaves no process behind', { timeout: 60_000 }, async () => {
   const { code, out, err } = await runDemo();
   expect({ code, err }).toEqual({ code: 0, err: '' });
-  const told = ['discover lists: game-1, game-2', 'game-2 is killed', 'discover lists: game-1\n', 'one eviction counted', '404 instance_not_found', 'discover lists: nobody'];
+  const told = ['starting a gateway', 'discover lists: game-1, game-2', 'game-2 is killed', 'discover lists: game-1\n', 'one eviction counted', '404 instance_not_found', 'discover lists: nobody'];
   const places = told.map((line) => out.indexOf(line));
   expect(places).not.toContain(-1);
   expect(places).toEqual(places.toSorted((a, b) => a - b));

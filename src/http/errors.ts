@@ -64,6 +64,9 @@ function refusalOf(error: FastifyError | RegistryError, request: FastifyRequest)
     const { errors, instanceId, incarnation } = error.details;
     return { code: error.code, detail: error.message, ...(errors && { errors }), ...(instanceId !== undefined && { instanceId }), ...(incarnation !== undefined && { incarnation }) };
   }
+  if (error.validation && error.validationContext === 'body' && request.body === undefined) {
+    return { code: 'invalid_request', detail: 'this needs a body: send JSON', errors: [{ pointer: '', detail: 'is missing: send JSON' }] };
+  }
   if (error.validation) {
     const errors = fieldErrors(error.validation, error.validationContext);
     return { code: 'invalid_request', detail: errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; '), errors };

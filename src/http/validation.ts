@@ -132,7 +132,14 @@ function bestOf(failures: FastifySchemaValidationError[]) {
   const deepest = Math.max(...failures.map(({ instancePath }) => instancePath.length));
   const near = failures.filter(({ instancePath }) => instancePath.length === deepest);
   const precise = near.filter(({ keyword }) => keyword !== 'type');
-  return precise.length > 0 ? precise : near;
+  if (precise.length > 0) return precise;
+  return near.every(({ instancePath }) => instancePath === near[0]?.instancePath) ? [oneOfTypes(near)] : near;
+}
+
+/** Each branch wanted another type: what would be right is any of them. */
+function oneOfTypes(failures: FastifySchemaValidationError[]): FastifySchemaValidationError {
+  const types = [...new Set(failures.map(({ message = '' }) => message.replace('must be ', '')))];
+  return { ...(failures[0] as FastifySchemaValidationError), message: `must be ${types.join(' or ')}` };
 }
 
 const parameter = (value: unknown) => (typeof value === 'string' ? value : '');

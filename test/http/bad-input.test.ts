@@ -23,6 +23,8 @@ interface Row {
   status: number;
   code?: string;
   pointer?: string;
+  /** What is said of it, where that once misled. */
+  detail?: string;
   /** Looks wrong and is right: may write. */
   accepted?: boolean;
 }
@@ -93,6 +95,7 @@ describe('a wrong request is refused and writes nothing', () => {
     const before = await look();
     const answer = await exchange(port, bytesOf(row));
     expectProblem(answer, row.status, row.code ?? '', row.pointer === undefined ? undefined : expand(row.pointer));
+    if (row.detail !== undefined) expect(answer.body).toMatchObject({ errors: [{ pointer: row.pointer, detail: row.detail }] });
     expect(await look()).toEqual(before);
     await expectAlive();
   });
