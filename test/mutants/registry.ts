@@ -256,10 +256,10 @@ export const registry: Mutant[] = [
     name: 'tag-with-heartbeats',
     guard: 'heartbeats do not change the tag',
     find: "tag: beginningTag(text, text.length - stamps, '}'),",
-    replace: "tag: beginningTag(text + described.lastHeartbeat, text.length + described.lastHeartbeat.length - stamps, '}'),",
+    replace: "tag: beginningTag(text.slice(0, -stamps) + described.lastHeartbeat, text.length - stamps + described.lastHeartbeat.length, '}'),",
     also: [
       { find: 'const { group, record } = member;', replace: `const { group, record } = member;
-    if (member.scoreMs !== scoreMs) this.#changed(group), group.tags.add({ hi: 0, lo: 1 });` },
+    if (member.scoreMs !== scoreMs) this.changed(member), group.tags.add({ hi: 0, lo: 1 });` },
     ],
     test: 'test/http/conditional.test.ts',
   },
