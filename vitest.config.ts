@@ -6,7 +6,7 @@ export default defineConfig({
     setupFiles: 'test/helpers/nothing-left.ts',
     globalSetup: 'test/helpers/global-setup.ts',
     pool: 'forks',
-    maxWorkers: 3, // two kept two cores at work for 63 % of the time: many tests wait for leases to end
+    maxWorkers: 2,
     // Loading the gateway's modules anew for each file took a third of the time of all tests. What a file leaves behind meets the next.
     isolate: false,
     testTimeout: 20_000,

@@ -1,12 +1,11 @@
 import { Queue, Worker, type ConnectionOptions } from 'bullmq';
 import type { Logger } from 'pino';
+import { watchTicks } from './watch-ticks.js';
 
 /** Short, because a killed worker's tick is run again only after its lock and a check: about 10 s at most. */
 const LOCK_MS = 5000;
 const STALLED_CHECK_MS = 2500;
 const UPSERT_MS = 2000;
-/** Longer than the queue needs to run a killed worker's tick again: then something is wrong that somebody should see to. */
-const SILENT_MS = 12_000;
 const CLOSE_WITHIN_MS = 3000;
 const ERROR_LINE_MS = 10_000;
 const QUEUE = 'sweep';
@@ -66,36 +65,6 @@ export function startJobs({ connection, prefix, everyMs, tick, tickedAgoMs, log 
       connection.disconnect();
     },
   };
-}
-
-/**
- * The queue is only a way to sweep once, by the clocks of gateways, one of which may be wrong; and it may fail while Redis answers
- * (a full Redis refuses BullMQ's scripts, a worker may hang after an outage). When no sweep has begun for half an interval more than
- * it should by the clock of Redis, a replica sweeps by itself, and with that the others need not. The effect is still once.
- */
-function watchTicks({ everyMs, tick, tickedAgoMs, log }: Pick<JobsOptions, 'everyMs' | 'tick' | 'tickedAgoMs' | 'log'>) {
-  const lateMs = everyMs + Math.max(500, everyMs / 2) + (Math.random() * everyMs) / 4; // by chance, or all would begin at once
-  const silentMs = Math.max(SILENT_MS, 3 * everyMs);
-  let running = false;
-  let [since, last, warned] = [-Infinity, -Infinity, -Infinity];
-  return setInterval(() => {
-    const ago = tickedAgoMs();
-    if (running || ago === undefined || ago < lateMs) return;
-    running = true;
-    const now = performance.now();
-    if (now - last > 2 * lateMs) since = now - ago; // since the last tick of the queue
-    last = now;
-    if (now - since >= silentMs && now - warned >= silentMs) {
-      warned = now;
-      log.warn({ silentMs: Math.round(now - since) }, 'jobs: the queue is silent, sweeping without it');
-    }
-    void tick()
-      .catch(() => undefined) // counted by the tick itself
-      .finally(() => {
-        running = false;
-        last = performance.now();
-      });
-  }, Math.min(1000, everyMs / 4));
 }
 
 const delay = <T>(ms: number, value: T) => new Promise<T>((resolve) => setTimeout(resolve, ms, value).unref());

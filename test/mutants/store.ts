@@ -23,6 +23,13 @@ export const store: Mutant[] = [
     test: 'test/redis/silence.test.ts',
   },
   {
+    name: 'any-tick-is-the-queue',
+    guard: 'a queue that is silent is told of, whichever replica sweeps without it',
+    find: 'if (at - tickedAt < inTimeMs) queuedAt = at;',
+    replace: 'queuedAt = at;',
+    test: 'test/jobs/watch-ticks.test.ts',
+  },
+  {
     name: 'held-up-is-away',
     guard: 'a process that was held up does not tell that Redis is away',
     find: 'if (lateMs < HELD_UP_MS) return false;',
