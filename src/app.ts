@@ -35,6 +35,14 @@ const MAX_HEADER_BYTES = 8192; // the request line and all headers together
 const REQUEST_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 5000;
 
+const HTTP_OPTIONS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: 1000,
+  requireHostHeader: false, // a hook refuses a request without one, with a problem
+  IncomingMessage: BoundedMessage,
+};
+
 export interface AppOptions {
   registry: Registry;
   /** The registry's memory: whether it can answer, and whom to tell when the application closes. */
@@ -82,7 +90,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy?.length ? options.trustProxy : false,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1000, requireHostHeader: false, IncomingMessage: BoundedMessage }, // a hook refuses it, with a problem
+    http: HTTP_OPTIONS,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES }, // longer than any name: the schema says what is wrong with it
     return503OnClosing: false, // late requests on open sockets are still answered, with `connection: close`
     frameworkErrors: (error, request, reply) => void onFrameworkError(error, request, reply),

@@ -5,5 +5,6 @@ export * from './heartbeat.js';
 export * from './hold.js';
 export * from './instance.js';
 export * from './names.js';
+export * from './networks.js';
 export * from './problem.js';
 export * from './watch.js';

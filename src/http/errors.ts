@@ -9,7 +9,6 @@ import { fieldErrors } from './validation.js';
 
 const RETRY_AFTER_SECONDS = 1;
 
-/** Problems are few and small: they skip the response schemas, so that no schema can spoil one. */
 export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   const problem = problemOf(refusal, reply.request.id);
   // As app.ts sets them, whose hook does not run for a URL that does not decode.
@@ -17,7 +16,7 @@ export function sendProblem(reply: FastifyReply, refusal: Refusal) {
   if (isCutShort(reply.request.raw)) void reply.header('connection', 'close');
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="rollcall"');
   if (problem.status === 503 || problem.status === 429) void reply.header('retry-after', RETRY_AFTER_SECONDS);
-  return reply.code(problem.status).type(PROBLEM_TYPE).serializer(String).send(JSON.stringify(problem));
+  return reply.code(problem.status).type(PROBLEM_TYPE).send(problem);
 }
 
 export function installErrorHandling(app: FastifyInstance, log: Logger) {

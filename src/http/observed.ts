@@ -1,7 +1,6 @@
-import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { isAddress } from '../contract/index.js';
+import { isAddress, isWithin, parseNetwork } from '../contract/index.js';
 import { plainAddress } from '../registry/registration.js';
 
 /**
@@ -26,24 +25,12 @@ const MISSING = "no X-Forwarded-For from an address of TRUST_PROXY: if it is a b
  * commonest mistakes, and each registers everyone under the balancer's address.
  */
 export function createForwardedWarning(trustProxy: string[], log: Logger) {
-  const trusted = networksOf(trustProxy);
+  const trusted = trustProxy.map(parseNetwork);
   let said = false;
   return ({ headers, socket: { remoteAddress = '' } }: FastifyRequest, namesAddress: boolean) => {
     if (said || namesAddress) return;
     const forwarded = headers['x-forwarded-for'] !== undefined;
-    said = trusted ? !forwarded && trusted.check(remoteAddress, isIPv6(remoteAddress) ? 'ipv6' : 'ipv4') : forwarded;
-    if (said) log.warn({ from: remoteAddress }, trusted ? MISSING : IGNORED);
+    said = trustProxy.length > 0 ? !forwarded && isWithin(remoteAddress, trusted) : forwarded;
+    if (said) log.warn({ from: remoteAddress }, forwarded ? IGNORED : MISSING);
   };
-}
-
-/** Undefined for none. It takes an IPv4 address that is written as an IPv6 one for what it is. */
-function networksOf(networks: string[]): BlockList | undefined {
-  if (networks.length === 0) return undefined;
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', bits] = network.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    list.addSubnet(address, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family);
-  }
-  return list;
 }

@@ -1,21 +1,10 @@
 import ipaddr from 'ipaddr.js';
-
-export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
-
-/** @throws {Error} for what is neither an address nor a CIDR. */
-export const parseNetwork = (text: string): Network => {
-  const [address, bits] = text.includes('/') ? ipaddr.parseCIDR(text) : [ipaddr.parse(text), ipaddr.IPv4.isValid(text) ? 32 : 128];
-  // Addresses are judged in their plain form, so a network of mapped ones is one of IPv4.
-  return address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= 96 ? [address.toIPv4Address(), bits - 96] : [address, bits];
-};
+import { parseNetwork, within, type Network } from '../contract/index.js';
 
 /** Never, whatever the list says: where clouds keep credentials (169.254.169.254), and IPv6 forms that hide an IPv4 address. */
 const NEVER = new Set(['unspecified', 'broadcast', 'multicast', 'linkLocal', 'rfc6052', 'rfc6145', '6to4', 'teredo']);
 /** Those of Alibaba, Azure, Oracle, AWS and Google that are not link-local. */
 const METADATA = ['100.100.100.200', '168.63.129.16', '192.0.0.192', 'fd00:ec2::/32', 'fd20:ce::254'].map(parseNetwork);
-
-const within = (address: ipaddr.IPv4 | ipaddr.IPv6, networks: Network[]) =>
-  networks.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits));
 
 /** Whether a probe may connect there. IPv4-mapped IPv6 is judged as IPv4. */
 export function mayProbe(address: string, networks: Network[]): boolean {

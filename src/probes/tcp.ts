@@ -2,7 +2,8 @@ import { connect } from 'node:net';
 import type { Instance } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import type { Prober } from '../registry/prober.js';
-import { mayProbe, parseNetwork, type Network } from './networks.js';
+import { parseNetwork, type Network } from '../contract/index.js';
+import { mayProbe } from './networks.js';
 
 const DEFAULT_TIMEOUT_MS = 1000;
 const MAX_TIMEOUT_MS = 2000;

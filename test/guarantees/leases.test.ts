@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../helpers/until.js';
-import { bound, report } from './helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { Client } from './helpers/client.js';
 import { judge, live, poll, TYPE, type Life, type Verdict } from './helpers/lives.js';
 import { startFaults, startSlowFleet, type SlowFleet, type SlowMember } from './helpers/slow-fleet.js';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { check, instanceModel, type InstanceInput, type InstanceOutput, type Operation } from '../helpers/linearizable.js';
-import { bound, report } from './helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { Client, NoAnswer, pick, type Call, type Reply } from './helpers/client.js';
 import { startFaults, startKiller, startSlowFleet, type SlowFleet } from './helpers/slow-fleet.js';
 

@@ -4,7 +4,7 @@ import { RING_SIZE } from '../../src/redis/load.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { openWatch } from '../helpers/sse.js';
 import { comparePositions, WatchLog } from '../helpers/watch-log.js';
-import { bound, report } from './helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { pick } from './helpers/client.js';
 import { watchHeaders } from './helpers/follower.js';
 import { positionOf } from './helpers/picture.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWatch, type Watch } from '../helpers/sse.js';
 import { comparePositions, type Watched } from '../helpers/watch-log.js';
-import { bound, report } from './helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { Client, pick, type Reply } from './helpers/client.js';
 import { watchHeaders, watchUrl } from './helpers/follower.js';
 import { differences, digestOf, fold, pictureOf, positionOf, type Picture } from './helpers/picture.js';

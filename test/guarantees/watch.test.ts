@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../helpers/until.js';
-import { bound, report } from './helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { Follower, type Following } from './helpers/follower.js';
 import { lagBehind, startKiller, startSlowFleet, type SlowFleet } from './helpers/slow-fleet.js';
 import { readTruth } from './helpers/truth.js';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { readConfig } from '../../src/config.js';
-import { mayProbe, parseNetwork } from '../../src/probes/networks.js';
+import { parseNetwork } from '../../src/contract/index.js';
+import { mayProbe } from '../../src/probes/networks.js';
 import { createTcpProber } from '../../src/probes/tcp.js';
 import { buildGateway, registration } from '../helpers/gateway.js';
 import { listening } from '../helpers/listening.js';

@@ -11,8 +11,8 @@ export const gateway: Mutant[] = [
   {
     name: 'silent-balancer-not-told',
     guard: 'a trusted balancer that sends no X-Forwarded-For is told of',
-    find: 'said = trusted ? !forwarded &&',
-    replace: 'said = trusted ? !forwarded && forwarded &&',
+    find: 'said = trustProxy.length > 0 ? !forwarded &&',
+    replace: 'said = trustProxy.length > 0 ? !forwarded && forwarded &&',
     test: 'test/http/addresses.test.ts',
   },
   {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bound } from '../guarantees/helpers/bounds.js';
+import { bound } from '../helpers/bounds.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { empty, rollBack, takePicture, type Picture } from './helpers/loss.js';
 import { expectSettled, openReplicas, type Replica } from './helpers/replica.js';

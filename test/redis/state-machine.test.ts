@@ -6,7 +6,7 @@ import type { BeatResult } from '../../src/registry/registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import { Answers } from '../../src/registry/answers.js';
 import { Load } from '../../src/redis/load.js';
-import { bound } from '../guarantees/helpers/bounds.js';
+import { bound } from '../helpers/bounds.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { Model, type Logged, type Patch } from '../helpers/model.js';
 import { CALLER, complete, expectChain, lapse, readStore, redisNow, type StoreState } from '../helpers/store.js';

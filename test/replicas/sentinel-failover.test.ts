@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeKeys } from '../../src/redis/keys.js';
-import { bound, report } from '../guarantees/helpers/bounds.js';
+import { bound, report } from '../helpers/bounds.js';
 import { expectOneTruth } from '../helpers/agreement.js';
 import { expectKept, longestGap, startFailoverLoad, type FailoverLoad } from '../helpers/failover-load.js';
 import type { TestRedis } from '../helpers/redis.js';
