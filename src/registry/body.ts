@@ -5,8 +5,8 @@ export type Part = () => Buffer;
 
 /** Shorter bodies are made at once: that takes as long as the rest of a request. */
 const SHORT_BYTES = 16 * 1024;
-/** Bodies up to here are one piece; joining longer ones would take as long as making a slice. */
-const ONE_PIECE_BYTES = 256 * 1024;
+/** Bodies up to here are one piece, as they are sent; joining longer ones would take as long as making a slice. */
+const ONE_PIECE_BYTES = 2 * 1024 * 1024;
 /** Making so many bytes takes as long as looking at one instance. */
 const BYTES_A_LOOK = 128;
 

@@ -256,6 +256,13 @@ export const gateway: Mutant[] = [
     test: 'test/http/large-body.test.ts',
   },
   {
+    name: 'answers-of-a-turn-together',
+    guard: 'large answers that a turn takes in one come one after the other',
+    find: 'turns.run(size, () => resolve(send()))',
+    replace: 'turns.run(0, () => resolve(send()))',
+    test: 'test/http/large-body.test.ts',
+  },
+  {
     name: 'log-made-before-refused',
     guard: 'a page of the log that is refused for what is unread is not made',
     find: "return sendJson(reply, await unread.hold(body, request.token?.name ?? '', reply.raw).write());",
