@@ -15,12 +15,11 @@ export function fieldOf(flat: readonly string[], name: string): string | undefin
   return undefined;
 }
 
-/**
- * A change from its entry in the log, or undefined for what somebody wrote there by hand: the chain goes past it. The record
- * of a kind that is not known here is read all the same, and nothing is done with it.
- */
-export function decodeChange([id, flat]: Entry, epoch: string): Change | undefined {
-  const fields = pairs(flat);
+/** A change from its entry in the log, or undefined for what somebody wrote there by hand: the chain goes past it. */
+export const decodeChange = ([id, flat]: Entry, epoch: string) => changeFrom(id, pairs(flat), epoch);
+
+/** The same from fields by name. The record of a kind that is not known here is read all the same, and nothing is done with it. */
+export function changeFrom(id: string, fields: Record<string, string>, epoch: string): Change | undefined {
   const { prev, kind, cause = '', by, replaces, lapsed, fromType, fromGroup, deadline, of } = fields;
   if (prev === undefined || kind === undefined) return undefined;
   return {

@@ -5,7 +5,7 @@ import type { Keys } from './keys.js';
 import { random32 } from '../registry/ids.js';
 
 const FOLDER = new URL('../../lua/', import.meta.url);
-export const VERBS = ['register', 'heartbeat', 'patch', 'remove', 'sweep', 'reconcile', 'pulse', 'claim', 'restore', 'release', 'load'] as const;
+export const VERBS = ['register', 'heartbeat', 'patch', 'remove', 'sweep', 'reconcile', 'pulse', 'claim', 'restore', 'release', 'load', 'look'] as const;
 export type Verb = (typeof VERBS)[number];
 
 interface Script {

@@ -127,17 +127,33 @@ test('a filter that nothing matches does not read a long log in one request, and
   expect(prev).toBe(8);
 });
 
-test('an entry that a filter leaves out is not decoded, and those who come back together share what is read', async () => {
+test('an entry that a filter leaves out does not leave Redis, and those who come back together share what is read', async () => {
   const { store, epoch, log } = await openLog();
   const decode = vi.spyOn(JSON, 'parse');
   const past = new LookBack(store);
   await past.page({ limit: 100, instanceId: 'nobody' });
-  expect(decode).not.toHaveBeenCalled();
+  expect(decode.mock.calls.map(([text]) => text)).toEqual(['[]']);
   decode.mockRestore();
-  const reads = vi.spyOn(store.connection, 'xrange');
+  const reads = vi.spyOn(store.scripts, 'run');
   const all = await Promise.all(Array.from({ length: 50 }, () => past.changesAfter({ epoch, id: log[0] as string }, { group: 'us-1' })));
   expect(reads).toHaveBeenCalledTimes(1);
   expect(all.map((one) => one?.changes.length)).toEqual(all.map(() => 5));
+});
+
+test('one look brings 256 KB of large entries, and the pages hold them all, once and in order', async () => {
+  const { registry, store, raw, keys, epoch } = await openLog();
+  const pipeline = raw.pipeline();
+  for (let i = 0; i < 300; i++) pipeline.xadd(keys.events, `9${Date.now()}-${i}`, 'kind', 'updated', 'prev', '1-1', 'instanceId', 'x', 'type', 'game', 'group', 'kr-1', 'customState', 'x'.repeat(8000));
+  await pipeline.exec();
+  const ids = (await raw.xrange(keys.events, '-', '+')).map(([id]) => id);
+  const looks = vi.spyOn(store.scripts, 'run');
+  for (const forward of [true, false]) {
+    const pages = await allPages(registry, { limit: 70 }, forward, epoch);
+    expect(pages.flatMap(idsOf)).toEqual(forward ? ids : [...ids].reverse());
+  }
+  const replies = (await Promise.all(looks.mock.results.map(({ value }) => value as Promise<unknown>))).flatMap((reply) => ((reply as unknown[]).length === 4 && typeof (reply as unknown[])[3] === 'string' ? [(reply as string[])[3] as string] : []));
+  expect(replies.length).toBeGreaterThan(16);
+  expect(Math.max(...replies.map(({ length }) => length))).toBeLessThan(270 * 1024);
 });
 
 test('few look back at once, a hundred wait, and more are refused as overload', async () => {

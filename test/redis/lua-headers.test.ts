@@ -9,7 +9,7 @@ const read = (path: string) => readFileSync(new URL(path, FOLDER), 'utf8');
 const files = readdirSync(FOLDER).filter((name) => name.endsWith('.lua'));
 const FLAGS: Record<string, string> = {
   register: '', patch: '', heartbeat: ' flags=allow-oom', remove: ' flags=allow-oom', sweep: ' flags=allow-oom',
-  reconcile: ' flags=allow-oom', pulse: ' flags=allow-oom', claim: ' flags=allow-oom', restore: '', release: ' flags=allow-oom', load: ' flags=no-writes',
+  reconcile: ' flags=allow-oom', pulse: ' flags=allow-oom', claim: ' flags=allow-oom', restore: '', release: ' flags=allow-oom', load: ' flags=no-writes', look: ' flags=no-writes',
 };
 
 test('every verb is one file, and every file is a verb', () => {
