@@ -1,5 +1,6 @@
 import type { Connection } from './connection.js';
 import { inTime } from './deadline.js';
+import { Lane } from './lane.js';
 import { isNoScript, type Scripts, type Verb } from './scripts.js';
 import { storeUnavailable } from './store-error.js';
 
@@ -49,6 +50,7 @@ export class Turns {
   #onTheWire = 0;
   /** Calls of later turns, while scripts are missing: they go out behind the repeats of those that met that, or order would be lost. */
   #held: Call[] | undefined;
+  readonly #batches = new Lane();
 
   constructor(
     private readonly connection: Connection,
@@ -78,10 +80,10 @@ export class Turns {
     });
   }
 
-  /** Adds many heartbeats of one caller, in order. Resolves to one reply each. */
+  /** Many heartbeats of one caller, in order; behind those of other batches. Resolves to one reply each. */
   async beats(all: string[][]): Promise<unknown[]> {
-    const chunks = callsOf(all).map((chunk) => this.run('heartbeat', chunk.flat(), chunk.length) as Promise<unknown[]>);
-    return (await Promise.all(chunks)).flat();
+    const calls = callsOf(all).map(({ work, beats }) => ({ work, send: () => this.run('heartbeat', beats.flat(), beats.length) as Promise<unknown[]> }));
+    return (await this.#batches.all(calls)).flat();
   }
 
   #openCall(verb: Verb): OpenCall {
@@ -164,19 +166,19 @@ export class Turns {
 const isChange = ([, letters = '']: string[]) => /[scl]/.test(letters);
 
 /** Heartbeats as calls of bounded work. Several changes of one id in one call are one. */
-function callsOf(all: string[][]): string[][][] {
-  const calls: string[][][] = [];
-  let [work, changed] = [Infinity, new Set<string>()];
+function callsOf(all: string[][]): { work: number; beats: string[][] }[] {
+  const calls: { work: number; beats: string[][] }[] = [];
+  let changed = new Set<string>();
+  const workOf = (beat: string[]) => (isChange(beat) && !changed.has(beat[0] as string) ? CHANGE_WORK : 1);
   for (const beat of all) {
-    const [id = ''] = beat;
-    const change = isChange(beat) && !changed.has(id);
-    work += change ? CHANGE_WORK : 1;
-    if (work > MAX_WORK_PER_CALL) {
-      calls.push([]);
-      [work, changed] = [change ? CHANGE_WORK : 1, new Set()];
+    let call = calls.at(-1);
+    if (!call || call.work + workOf(beat) > MAX_WORK_PER_CALL) {
+      calls.push((call = { work: 0, beats: [] }));
+      changed = new Set();
     }
-    if (change) changed.add(id);
-    calls.at(-1)?.push(beat);
+    call.work += workOf(beat);
+    call.beats.push(beat);
+    if (isChange(beat)) changed.add(beat[0] as string);
   }
   return calls;
 }
