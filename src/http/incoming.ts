@@ -63,6 +63,11 @@ export class BoundedMessage extends IncomingMessage {
     return super.push(piece, encoding);
   }
 
+  /** Of one that has come whole nothing is cut off. Node reads the stack of each error that it is given, and thousands of watchers may leave at once. */
+  override destroy(error?: Error): this {
+    return super.destroy(this.complete ? undefined : error);
+  }
+
   #refuse(refusal: RegistryError): boolean {
     if (this.refusal) return false;
     this.refusal = refusal;
