@@ -1,6 +1,7 @@
 import cors from '@fastify/cors';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { installAdmission, type Admission } from './http/admission.js';
 import { installAuth } from './http/auth.js';
 import { installBodyParsing } from './http/body.js';
 import { discoverRoutes } from './http/discover.js';
@@ -72,8 +73,8 @@ const corsOptions = (origin: string[]) => ({
   exposedHeaders: ['ETag', 'X-Revision', 'X-Stale-Seconds', 'X-Recovering', 'Preference-Applied', 'X-Request-Id', 'X-Health-Unchecked', 'Location', 'Retry-After'],
 });
 
-const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions) =>
-  new Pressure({ lagMs, settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
+const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions, admission: Admission) =>
+  new Pressure({ lagMs: () => Math.max(lagMs(), admission.lateMs), settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
 
 /** Fastify's own lines of less than a warning say what ours say: each address that it listens on, beside `started`. */
 const warningsOf = (log: Logger): FastifyBaseLogger => log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level });
@@ -81,7 +82,6 @@ const warningsOf = (log: Logger): FastifyBaseLogger => log.child({}, { level: lo
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
-  const [pressure, unread] = [pressureOn(options), new Unread()];
   const app: FastifyInstance = fastify({
     loggerInstance: warningsOf(options.log),
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
@@ -97,6 +97,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     clientErrorHandler: onClientError,
   });
 
+  const [pressure, unread] = [pressureOn(options, installAdmission(app.server)), new Unread()];
   for (const schema of sharedSchemas) app.addSchema(schema);
   installValidation(app);
   // Answers are plain data of our own types. A compiled serializer writes one 0.15 us sooner, and compiling those of all routes and
