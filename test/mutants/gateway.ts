@@ -2,6 +2,20 @@ import type { Mutant } from './mutant.js';
 
 export const gateway: Mutant[] = [
   {
+    name: 'all-begin-at-once',
+    guard: 'a turn begins some of the requests that came in it, however many did',
+    find: 'return now < this.#untilMs;',
+    replace: 'return now < 1e9 + this.#untilMs;',
+    test: 'test/http/admission.test.ts',
+  },
+  {
+    name: 'waiting-sheds-nothing',
+    guard: 'how long requests wait for their turn counts as lateness',
+    find: 'this.#lateMs = now - next.cameMs;',
+    replace: 'this.#lateMs = 0 * (now - next.cameMs);',
+    test: 'test/http/admission.test.ts',
+  },
+  {
     name: 'recovering-unread-by-pages',
     guard: 'a page of another origin reads every header that the document names',
     find: `'X-Stale-Seconds', 'X-Recovering', `,
