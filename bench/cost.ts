@@ -9,14 +9,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../test/helpers/until.js';
 import { Attacker } from './cost/attacker.js';
 import { ROWS, ROWS_OF_GROUPS } from './cost/rows.js';
-import { HEADERS, openFiller, print, startRig, TOKEN, type Started } from './rig.js';
+import { HEADERS, LOW, openFiller, print, startRig, TOKEN, type Started } from './rig.js';
 
 const [INSTANCES, WATCHERS] = [20_000, 500];
 const LONGEST_TURN_MS = 50;
 const HEARTBEAT_P99_MS = 100;
 const ROW_MS = 20_000;
-/** For callers, as `nice` has it: the gateway, Redis and those whose waiting is measured go first. */
-const LOW = 10;
 const OTHER = 'another-token-of-this-run';
 
 interface Seen {

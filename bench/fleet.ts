@@ -1,10 +1,10 @@
 // `npx tsx bench/fleet.ts`: INSTANCES live instances that beat every 10 s through the batch call of one gateway, for SECONDS, with
 // somebody discovering all the while. Twice the gateway is stopped while more is changed than the log keeps, so that it reads the
 // whole registry anew; at the end another is started. Nobody may expire, and an answer that lacks somebody says that it is stale.
-import { loadavg } from 'node:os';
+import { loadavg, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../test/helpers/until.js';
-import { HEADERS, instance, openFiller, pace, percentile, print, rssMb, startRig, type Process } from './rig.js';
+import { HEADERS, instance, LOW, openFiller, pace, percentile, print, rssMb, startRig, type Process } from './rig.js';
 
 const INSTANCES = Number(process.env.INSTANCES ?? 100_000);
 const SECONDS = Number(process.env.SECONDS ?? 180);
@@ -25,6 +25,7 @@ const filler = await openFiller(rig.redisUrl);
 const changer = await openFiller(rig.redisUrl, SHORT_LOG);
 try {
   const gateway = await rig.startGateway();
+  setPriority(LOW);
   await filler.fill('near', INSTANCES, PER_GROUP, TTL_SECONDS);
   const batches = INSTANCES / BATCH;
   const results = new Map<number, number>();

@@ -24,6 +24,7 @@ import type { Store } from './redis/store.js';
 import { describeTarget } from './redis/url.js';
 import { View } from './registry/view.js';
 import { WatchHub } from './registry/watch-hub.js';
+import { boundHeap } from './heap.js';
 import { listen } from './listen.js';
 import { notifySystemd } from './notify.js';
 import { readerObserver, sweepObserver } from './observers.js';
@@ -144,7 +145,10 @@ function createView({ config, log, closers, metrics, redis, standing, embedded }
   const [connection, news] = [createConnection('reader', redis, log), createConnection('news', redis, log)];
   let isLoaded = () => undefined as void;
   const loaded = new Promise<void>((resolve) => (isLoaded = resolve));
-  void loaded.then(() => notifySystemd('READY=1', config, log));
+  void loaded.then(() => {
+    notifySystemd('READY=1', config, log);
+    boundHeap();
+  });
   const observer = readerObserver(metrics, standing, log, isLoaded);
   const options = { offlineMs: config.offlineSeconds * 1000, ownStore: embedded !== undefined, observer };
   const reader = new Reader({ ...store, connection }, news, view, options, log);

@@ -4,7 +4,8 @@ import type { HistoryQuery, WatchQuery } from '../registry/queries.js';
 import type { History } from '../registry/registry.js';
 import { compareIds, type Position } from '../registry/revision.js';
 import { asksFor, inScope } from '../registry/scope.js';
-import { changeFrom, decodeChange } from './log-entry.js';
+import { decodeChange } from './log-entry.js';
+import { lookAt, type LogLine, type Look } from './log-look.js';
 import { takePulse } from './pulse.js';
 import type { Store } from './store.js';
 
@@ -21,32 +22,6 @@ const WAITING = 100;
 /** Watchers that come back together have the same gap: a chunk is read once for all who ask for it within this time. */
 const SHARED_MS = 1000;
 const CHUNKS_SHARED = 8;
-
-/** An entry of the log, decoded when somebody wants it. */
-class LogLine {
-  readonly id: string;
-  #change: Change | undefined;
-
-  /** Fields as lua/look.lua gives them. */
-  constructor(readonly fields: Record<string, string>) {
-    this.id = fields[':id'] as string;
-  }
-
-  /** Undefined for what somebody wrote by hand. */
-  changeOf(epoch: string): Change | undefined {
-    this.#change ??= changeFrom(this.id, this.fields, epoch);
-    return this.#change && (this.#change.epoch === epoch ? this.#change : { ...this.#change, epoch });
-  }
-}
-
-/** Some entries of the log, of which those that were asked for. */
-interface Chunk {
-  looked: number;
-  /** The last that was looked at. */
-  at: string;
-  ended: boolean;
-  lines: LogLine[];
-}
 
 /** The log as far as the stream goes back, which is further than what replicas keep in memory. Few look at the same time: each costs a chunk of entries. */
 export class LookBack {
@@ -114,7 +89,7 @@ export class LookBack {
     for (const [old, { at }] of this.#shared) if (now - at > SHARED_MS || this.#shared.size > CHUNKS_SHARED) this.#shared.delete(old);
     const shared = this.#shared.get(key);
     if (shared) return shared.lines;
-    const lines = readChunk(this.store, { after: { id } }, id, CHUNK).then((chunk) => chunk.lines);
+    const lines = lookAt(this.store, 'after', id, CHUNK).then((chunk) => chunk.lines);
     this.#shared.set(key, { at: now, lines });
     lines.catch(() => this.#shared.delete(key));
     return lines;
@@ -133,13 +108,10 @@ export class LookBack {
   }
 }
 
-type Asked = Pick<HistoryQuery, 'kinds' | 'instanceId' | 'type' | 'group'> & { after?: { id: string } };
-
-async function readChunk({ connection, scripts }: Store, { after, kinds, instanceId = '', type = '', group = '' }: Asked, at: string | undefined, count: number): Promise<Chunk> {
-  if (!after && at === '') return { looked: 0, at: '', ended: true, lines: [] };
-  const args = [after ? 'after' : 'before', at ?? '', count, kinds ? `,${kinds.join(',')},` : '', instanceId, type, group];
-  const [looked, last, ended, json] = (await scripts.run(connection, 'look', args)) as [number, string, number, string];
-  return { looked, at: last, ended: ended === 1, lines: (JSON.parse(json) as Record<string, string>[]).map((fields) => new LogLine(fields)) };
+/** The end of what is latest first is the first entry there ever was, whose position is ''. */
+function readChunk(store: Store, { after, ...wanted }: HistoryQuery, at: string | undefined, count: number): Promise<Look> {
+  if (!after && at === '') return Promise.resolve({ looked: 0, at: '', ended: true, lines: [] });
+  return lookAt(store, after ? 'after' : 'before', at ?? '', count, wanted);
 }
 
 /** The position is an entry of the log, or lies before the first that there ever was. */

@@ -9,12 +9,6 @@ import { decodeDescribed, pairs } from './codec.js';
 /** An entry of a stream as ioredis gives it. */
 export type Entry = [id: string, flat: string[]];
 
-/** One field of an entry, without reading the rest. */
-export function fieldOf(flat: readonly string[], name: string): string | undefined {
-  for (let i = 0; i + 1 < flat.length; i += 2) if (flat[i] === name) return flat[i + 1];
-  return undefined;
-}
-
 /** A change from its entry in the log, or undefined for what somebody wrote there by hand: the chain goes past it. */
 export const decodeChange = ([id, flat]: Entry, epoch: string) => changeFrom(id, pairs(flat), epoch);
 

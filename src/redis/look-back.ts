@@ -5,10 +5,10 @@ import { msOfId } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import type { Table } from '../registry/table.js';
 import type { Source } from './load.js';
-import { decodeChange, fieldOf, type Entry } from './log-entry.js';
-import { inSlices } from './slices.js';
+import { lookAt, type LogLine } from './log-look.js';
 
-const PAGE = 500;
+/** Entries of one call, at most 256 KB of them, which are decoded in one turn of the event loop. */
+const PAGE = 250;
 /** Entries looked at beyond what the ring takes, for departures: the log may hold millions. */
 const LOOKED_BEYOND_RING = MAX_DEPARTED;
 
@@ -17,7 +17,8 @@ const LOOKED_BEYOND_RING = MAX_DEPARTED;
  * listed. It comes after the records: who is among them has not left, whatever an older entry says.
  */
 export class LookBack {
-  #end: string;
+  /** What comes before this is still to be looked at; '' for nothing. */
+  #before: string;
   #looked = 0;
   /** The last departure of each, the latest first. */
   readonly #left = new Map<string, Change>();
@@ -29,40 +30,42 @@ export class LookBack {
     head: string,
     private readonly sinceMs: number,
   ) {
-    this.#end = head;
+    this.#before = head && behind(head);
   }
 
   /** One page; true when that was the last. */
   async step(): Promise<boolean> {
-    const { connection, keys } = this.source;
-    const entries = this.#end === '' ? [] : ((await connection.xrevrange(keys.events, this.#end, '-', 'COUNT', PAGE)) as Entry[]);
-    for await (const some of inSlices(entries)) for (const entry of some) this.#take(entry);
-    const oldest = entries.at(-1)?.[0];
-    this.#looked += entries.length;
-    const listed = oldest !== undefined && (this.ring.hasRoom || msOfId(oldest) >= this.sinceMs);
-    if (listed && entries.length === PAGE && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING) {
-      this.#end = `(${oldest}`;
-      return false;
+    if (this.#before !== '') {
+      const { lines, looked, at, ended } = await lookAt(this.source, 'before', this.#before, PAGE);
+      for (const line of lines) this.#take(line);
+      this.#before = at;
+      this.#looked += looked;
+      const listed = this.ring.hasRoom || msOfId(at) >= this.sinceMs;
+      if (listed && !ended && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING) return false;
     }
     this.table.departed.precede([...this.#left.values()]);
     return true;
   }
 
-  #take(entry: Entry) {
+  #take(line: LogLine) {
     const { table, ring } = this;
     const inRing = ring.hasRoom;
-    const [id, flat] = entry;
-    const member = table.members.get(fieldOf(flat, 'instanceId') ?? '');
-    const of = fieldOf(flat, 'of');
+    const { id, fields: { instanceId: named = '', of, kind } } = line;
+    const member = table.members.get(named);
     if (of !== undefined && member?.changedBy === id) member.of = of;
-    const kind = fieldOf(flat, 'kind');
     const departs = (kind === 'removed' || kind === 'expired') && !member;
     if (!inRing && !departs) return;
-    const change = decodeChange(entry, table.position.epoch);
+    const change = line.changeOf(table.position.epoch);
     if (!change) return;
     if (member?.changedBy === id) change.record = sharing(change.record, member.record);
     if (inRing) ring.unshift(change);
     const { instanceId } = change.record;
     if (isDeparture(change) && !member && !this.#left.has(instanceId) && msOfId(id) >= this.sinceMs) this.#left.set(instanceId, change);
   }
+}
+
+/** The id right behind this one. */
+function behind(id: string): string {
+  const [ms = '', low = ''] = id.split('-');
+  return `${ms}-${BigInt(low) + 1n}`;
 }

@@ -252,7 +252,7 @@ test('a start looks back at a bounded part of the log, and lists who left in it'
   await raw.config('RESETSTAT');
   const { view } = await openRegistry({ redisUrl: redis.url, prefix: 'far:' });
   const calls = Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await raw.info('commandstats'))?.[1]);
-  expect(calls).toBeLessThan(65);
+  expect(calls).toBeLessThan(650); // of 50 entries each: 30,000 of the 45,000
   const left = [...view.table.departed].map(({ change: { record } }) => record.instanceId);
   expect([left.length, left[0], left.at(-1)]).toEqual([300, 'i-15000', 'i-44900']);
   expect([view.ring.next - view.ring.first, view.ring.at(view.ring.next - 1)?.record.instanceId]).toEqual([10_000, 'i-44999']);
