@@ -41,10 +41,11 @@ export async function makeGround(history: History, env: Record<string, string>):
     const whom = strike.replica ?? 'redis';
     troubled.set(whom, Infinity);
     const { kind, value, replica } = strike;
-    if (replica === undefined) await onRedis({ bed, dir, clock: redisClock }, strike);
-    else await onReplica({ member: bed.members[replica] as Member, way: ways[replica] as Way, clock: gatewayClocks[replica] }, strike);
-    const to = Date.now();
-    troubled.set(whom, to + BACK_MS);
+    const back = replica === undefined
+      ? await onRedis({ bed, dir, clock: redisClock }, strike)
+      : await onReplica({ member: bed.members[replica] as Member, way: ways[replica] as Way, clock: gatewayClocks[replica] }, strike);
+    const to = back ?? Date.now();
+    troubled.set(whom, Date.now() + BACK_MS);
     history.add({ t: 'fault', kind, from, to, ...(replica !== undefined && { replica }), ...(value !== undefined && { value }) });
   };
   return {
@@ -78,24 +79,31 @@ async function onReplica({ member, way, clock }: { member: Member; way: Way; clo
   else way.mend();
 }
 
-async function onRedis({ bed: { redis, raw }, dir, clock }: { bed: Bed; dir: string; clock: Clock | undefined }, { kind, ms, value = 0 }: Strike) {
-  const answers = () => until(async () => (await raw.ping()) === 'PONG', 15_000, 5);
+/** Resolves when our own connection has its answers again. To when Redis had its callers again, where that was earlier: an outage is over then. */
+async function onRedis({ bed: { redis, raw }, dir, clock }: { bed: Bed; dir: string; clock: Clock | undefined }, { kind, ms, value = 0 }: Strike): Promise<number | void> {
+  const answers = async (back = Date.now()) => {
+    await until(async () => (await raw.ping()) === 'PONG', 15_000, 5);
+    return back;
+  };
   if (kind === 'restart' || kind === 'empty') {
     await redis.kill();
     if (kind === 'empty') for (const name of readdirSync(dir)) rmSync(join(dir, name), { recursive: true, force: true });
     await sleep(ms);
     await redis.restart();
-    await answers();
-  } else if (kind === 'freeze') {
+    return answers();
+  }
+  if (kind === 'freeze') {
     redis.signal('SIGSTOP');
     await sleep(ms);
     redis.signal('SIGCONT');
-    await answers();
-  } else if (kind === 'pause') {
+    return answers();
+  }
+  if (kind === 'pause') {
     await raw.call('CLIENT', 'PAUSE', String(ms), 'ALL');
     await sleep(ms);
-    await answers();
-  } else if (kind === 'flush') await raw.flushall();
+    return answers();
+  }
+  if (kind === 'flush') await raw.flushall();
   else if (kind === 'scripts') await raw.script('FLUSH');
   else if (kind === 'clients') await raw.call('CLIENT', 'KILL', 'TYPE', 'normal');
   else if (kind === 'redisClock') {
