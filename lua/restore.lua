@@ -16,11 +16,6 @@ local position = ARGV[4]
 if epoch() ~= ARGV[3] then return { 'epoch' } end
 if position ~= '' and position ~= head and #redis.call('XRANGE', EVENTS, position, position) == 0 then return { 'position' } end
 local ALWAYS = { math.huge, 0 }
-local function order_of(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return ms and { tonumber(ms), tonumber(seq) } or { 0, 0 }
-end
-local function before(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end
 
 local named, entries, bytes = {}, 0, 0 -- named by id: from which entry the latest word on it is
 local function read_name(entry)

@@ -2,8 +2,9 @@
 -- a replica that finds changes missing (claim.lua).
 -- Its Hash also holds the id of the last event, for reading the stream's last entry would read a whole record, and how large
 -- entries are on average, for the cap of the stream. And `from`, the last entry before the epoch ('' for none): what stands behind
--- that is of this epoch, whatever clock its ids are from.
-local epochId, head, meanBytes
+-- that is of this epoch, whatever clock its ids are from. And `floor`, the latest entry that a replica knows of an earlier life: ids go on
+-- behind it, or after a loss under a clock that was set back an old word would be the later one of two.
+local epochId, head, meanBytes, floor
 
 local function last_entry()
   local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
@@ -18,8 +19,8 @@ end
 
 local function epoch()
   if not epochId then
-    local known = redis.call('HMGET', EPOCH, 'id', 'head', 'bytes')
-    epochId, head, meanBytes = known[1], known[2] or '', tonumber(known[3] or '')
+    local known = redis.call('HMGET', EPOCH, 'id', 'head', 'bytes', 'floor')
+    epochId, head, meanBytes, floor = known[1], known[2] or '', tonumber(known[3] or ''), known[4] or ''
     if not epochId then found_epoch() end
   end
   return epochId
@@ -31,10 +32,24 @@ local function insist_on_log()
   if kind ~= 'stream' and kind ~= 'none' then error('WRONGTYPE ' .. EVENTS .. ' is a ' .. kind .. ' and no stream: delete it') end
 end
 
+local function order_of(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms and { tonumber(ms), tonumber(seq) } or { 0, 0 }
+end
+local function before(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end
+
+local function note_floor(id)
+  epoch()
+  if not before(order_of(floor or ''), order_of(id)) then return end
+  floor = id
+  redis.call('HSET', EPOCH, 'floor', id)
+end
+
 -- Entry ids are minted here: Redis milliseconds, never less than the last, and a random low part, so that an id is an
 -- identity: two primaries of a split never mint the same one.
 local function next_id()
-  local ms, seq = string.match(head, '^(%d+)-(%d+)$')
+  local last = floor and before(order_of(head), order_of(floor)) and floor or head
+  local ms, seq = string.match(last, '^(%d+)-(%d+)$')
   if ms and tonumber(ms) >= now then return ms .. '-' .. int(tonumber(seq) + 1) end
   return int(now) .. '-' .. SEED
 end

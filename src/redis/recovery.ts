@@ -80,7 +80,7 @@ export class Recovery {
    */
   async begin(memory: Ring, lostUnderKnownEpoch: boolean): Promise<Found | undefined> {
     const { table, ring } = this.#known;
-    const claim = await this.#claim(table, lostUnderKnownEpoch);
+    const claim = await this.#claim(table, lostUnderKnownEpoch, memory.at(memory.next - 1)?.id ?? table.position.id);
     if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) {
       this.view.pending.forgetBefore(claim.freshestMs - RECENT_MS); // others have read them, and whether they still stand is theirs to know
       return undefined;
@@ -158,9 +158,9 @@ export class Recovery {
     this.#startedAt = performance.now();
   }
 
-  async #claim({ position, watermarkMs }: Table, lost: boolean): Promise<Claim> {
+  async #claim({ position, watermarkMs }: Table, lost: boolean, latest: string): Promise<Claim> {
     for (;;) {
-      const claim = decodeClaim(await this.source.scripts.run(this.source.connection, 'claim', [position.epoch, watermarkMs, lost ? '1' : '']));
+      const claim = decodeClaim(await this.source.scripts.run(this.source.connection, 'claim', [position.epoch, watermarkMs, lost ? '1' : '', latest]));
       const waitMs = claim.atMs + CLAIM_MS - claim.nowMs;
       if (waitMs <= 0) return claim;
       await sleep(Math.min(waitMs, CLAIM_MS));

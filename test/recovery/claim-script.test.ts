@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
+import { registerArgs } from '../../src/redis/codec.js';
 import { takePulse } from '../../src/redis/pulse.js';
-import { redisNow } from '../helpers/store.js';
+import { complete, redisNow } from '../helpers/store.js';
 import { openBare, type Bare } from './helpers/replica.js';
 
-async function claim({ store }: Bare, known: string, watermarkMs: number, lost = false) {
-  const [epoch, at, freshest, now] = (await store.scripts.run(store.connection, 'claim', [known, watermarkMs, lost ? '1' : ''])) as [string, string, string, string];
+async function claim({ store }: Bare, known: string, watermarkMs: number, lost = false, latest = '') {
+  const [epoch, at, freshest, now] = (await store.scripts.run(store.connection, 'claim', [known, watermarkMs, lost ? '1' : '', latest])) as [string, string, string, string];
   return { epoch, at: Number(at), freshest: Number(freshest), now: Number(now) };
 }
 const epochOf = async ({ store }: Bare) => (await takePulse(store.connection, store.scripts)).epoch;
@@ -56,4 +57,13 @@ test('the chain goes on across epochs: the next entry names the last of the epoc
   await bare.raw.hset(bare.keys.epoch, 'head', id as string);
   await claim(bare, known, 1000, true);
   expect(await takePulse(bare.store.connection, bare.store.scripts)).toMatchObject({ head: id });
+});
+
+test('ids go on behind the latest entry that anybody claims to know, and the log still ends where it does', async () => {
+  const bare = await openBare();
+  const known = await epochOf(bare);
+  for (const latest of ['99999999999999-7', '5-5', '']) await claim(bare, known, 1000, true, latest);
+  expect(await takePulse(bare.store.connection, bare.store.scripts)).toMatchObject({ head: '' });
+  for (const instanceId of ['a', 'b']) await bare.store.scripts.run(bare.store.connection, 'register', registerArgs(complete({ instanceId }), 'register', '*', 'test'));
+  expect((await bare.raw.xrange(bare.keys.events, '-', '+')).map(([id]) => id)).toEqual(['99999999999999-8', '99999999999999-9']);
 });

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { registerArgs } from '../../src/redis/codec.js';
-import { complete } from '../helpers/store.js';
-import { takePicture, rollBack } from './helpers/loss.js';
-import { openBare } from './helpers/replica.js';
+import { compareIds, parseRevision } from '../../src/registry/revision.js';
+import { CALLER, complete } from '../helpers/store.js';
+import { empty, takePicture, rollBack } from './helpers/loss.js';
+import { expectSettled, openBare, openReplicas, type Replica } from './helpers/replica.js';
 
 test('two primaries of a split mint no id twice, though both write in every millisecond', async () => {
   const { store, raw, keys } = await openBare();
@@ -21,4 +22,17 @@ test('two primaries of a split mint no id twice, though both write in every mill
   const lows = new Set(low(one));
   expect(lows.size).toBeGreaterThan(290);
   expect(low(other).filter((seq) => lows.has(seq)).length).toBeLessThan(3);
+});
+
+test('after a loss under a clock that was set back, what is written is later than all that a replica knew', async () => {
+  const { raw, keys, replicas } = await openReplicas(1);
+  const [{ registry }] = replicas as [Replica];
+  await registry.register(complete({ instanceId: 'a' }), CALLER);
+  const ahead = `${Date.now() + 60_000}-5`;
+  await raw.multi().xadd(keys.events, ahead, 'kind', 'of-a-later-version', 'prev', (await raw.hget(keys.epoch, 'head')) ?? '').hset(keys.epoch, 'head', ahead).exec();
+  await registry.discover({ limit: 1 }, { strong: true });
+  await empty(raw, keys);
+  await expectSettled(raw, keys, replicas);
+  const { revision } = await registry.patch('a', { customState: 'later' }, CALLER);
+  expect(compareIds(parseRevision(revision)?.id ?? '', ahead)).toBe(1);
 });
