@@ -68,7 +68,7 @@ export async function makeBed(setup: BedSetup = {}): Promise<Bed> {
   try {
     const redis = await startRedis(setup.redisArgs, setup.redisEnv);
     stops.push(redis.stop);
-    const raw = new Redis(redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
+    const raw = new Redis(redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 20, maxLoadingRetryTime: 20 });
     raw.on('error', () => undefined);
     stops.push(() => raw.disconnect());
     const url = await setup.redisUrl?.(redis);

@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT_MS = 2000;
 /** Longer than the pulse's interval and than the longest BLOCK (alarm.ts). */
 const READ_TIMEOUT_MS = 3000;
 const MAX_RETRY_DELAY_MS = 300;
+/** A Redis that reads its data says for how long, and is asked again after that, up to ten seconds; it is often wrong, and over much sooner. */
+const LOADING_RETRY_MS = 300;
 /** A primary that is a replica now is left at once, and then as often as this: it may be one for as long as its name stays where it is. */
 const READONLY_RETRY_MS = 1000;
 const LINE_EVERY_MS = 10_000;
@@ -49,6 +51,7 @@ function optionsFor(role: Role, { target, tlsCa, standing }: ConnectionConfig): 
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: retryDelay,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
     reconnectOnError: leaveReplicas(standing),
     ...(target.username && { username: target.username }),
     ...(target.password && { password: target.password }),
