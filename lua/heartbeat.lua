@@ -3,7 +3,7 @@
 -- its face written back; an unknown id is never created.
 -- ARGV[3..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
 --   h home '<type>:<group>', p performance JSON, s status, c customState ('=text' or '-' to clear), l labels patch JSON
--- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404, epoch } | { 409 } | { 400, part } | { 503, error }
+-- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404, epoch } | { 409, epoch } | { 400, part } | { 503, error }
 -- Events updated, one for each id that patches change, with all that they change; one entry in the beats for all that were renewed
 -- @include keys
 -- @include clock
@@ -54,7 +54,7 @@ local function beat(id, part)
     record = { type = got[1], group = got[2], incarnation = got[3], ttlSeconds = got[4], revision = got[5] }
   end
   if not is_record(record) or (part.h and part.h ~= home_of(record)) then return { 404, epoch() } end
-  if part.i and part.i ~= record.incarnation then return { 409 } end
+  if part.i and part.i ~= record.incarnation then return { 409, epoch() } end
 
   local changes, refused
   if patched then

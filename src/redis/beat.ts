@@ -30,7 +30,7 @@ export function beatResult(reply: unknown): BeatResult {
     case 404:
       return { status: 404, code: 'instance_not_found', epoch: said };
     case 409:
-      return { status: 409, code: 'stale_incarnation' };
+      return { status: 409, code: 'stale_incarnation', epoch: said };
     case 400:
       return { status: 400, code: 'invalid_request', detail: said };
     default:

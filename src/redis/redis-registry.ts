@@ -67,8 +67,12 @@ export class RedisRegistry implements Registry {
   #sure(result: BeatResult): BeatResult {
     if (result.status !== 404 && result.status !== 409) return result;
     const { epoch, ...said } = result;
-    const another = epoch !== undefined && epoch !== this.view.position?.epoch;
-    return another || this.view.reuniting ? { status: 503, code: 'store_unavailable', detail: MENDING } : said;
+    return epoch !== undefined && this.#mayLack(epoch) ? { status: 503, code: 'store_unavailable', detail: MENDING } : said;
+  }
+
+  /** A store in this epoch may lack what other replicas know: it has been emptied, say, a moment ago. */
+  #mayLack(epoch: string): boolean {
+    return epoch !== this.view.position?.epoch || this.view.reuniting;
   }
 
   /**
@@ -130,8 +134,8 @@ export class RedisRegistry implements Registry {
   }
 
   #insistSure(reply: unknown): unknown {
-    const [code] = reply as [number];
-    if ((code === 404 || code === 409) && this.view.reuniting) throw storeUnavailable(new Error(MENDING));
+    const [code, epoch] = reply as [number, string];
+    if ((code === 404 || code === 409) && this.#mayLack(epoch)) throw storeUnavailable(new Error(MENDING));
     return reply;
   }
 

@@ -36,7 +36,7 @@ export interface Beat extends Heartbeat {
 
 export type BeatResult =
   | { status: 200; revision: string; expiresAtMs: number; ttlMs: number }
-  | { status: 400 | 403 | 404 | 409 | 503; code: ProblemCode; detail?: string; /** Of a store that says 404. */ epoch?: string };
+  | { status: 400 | 403 | 404 | 409 | 503; code: ProblemCode; detail?: string; /** Of a store that says 404 or 409. */ epoch?: string };
 
 export interface RemoveGuard {
   type?: string;

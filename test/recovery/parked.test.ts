@@ -6,7 +6,7 @@ import { buildGateway, caller, registration } from '../helpers/gateway.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { secretOf, tokensOf } from '../helpers/tokens.js';
 import { until } from '../helpers/until.js';
-import { openView } from '../helpers/view.js';
+import { emptyView, openView } from '../helpers/view.js';
 import { empty } from './helpers/loss.js';
 import { expectSettled, openReplicas, type Replica } from './helpers/replica.js';
 
@@ -106,6 +106,24 @@ test('a heartbeat, right after a loss, of one that only another replica knows is
     return result?.status === 200;
   }, 8000);
   expect([...said].filter((status) => status !== 200 && status !== 503)).toEqual([]);
+});
+
+test('a removal, a patch and a heartbeat right after a loss, of one that only another replica knows, are told to try again: by a replica that starts, too', async () => {
+  const { a, b, raw, keys } = await openPair();
+  const starting = new RedisRegistry(a.store, emptyView());
+  b.gate.halt();
+  await registerAll(a, ['fresh']);
+  a.gate.halt(); // so nothing is given back yet
+  await empty(raw, keys);
+  for (const registry of [starting, b.registry]) {
+    const [beat] = await registry.heartbeat([{ instanceId: 'fresh', incarnation: 'life-1' }]);
+    expect(beat?.status).toBe(503);
+    expect(await statusOf(registry.patch('fresh', { status: 'error' }, CALLER))).toBe('store_unavailable');
+    expect(await statusOf(registry.remove('fresh', {}, CALLER))).toBe('store_unavailable');
+  }
+  a.gate.cut();
+  a.gate.mend();
+  await until(async () => (await statusOf(a.registry.remove('fresh', {}, CALLER))) === 200, 8000);
 });
 
 test('a scoped token finds its instances after a loss, and those of others stay forbidden', async () => {
