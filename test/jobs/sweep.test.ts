@@ -194,3 +194,13 @@ test('a sweep that is late by the clock of Redis is made by a replica itself, an
   agoMs = 3_600_000 * 5;
   await until(() => counted.ticks === 3);
 });
+
+test('when thousands leave at once the log names some and counts the others', async () => {
+  const lines: { msg: string; instanceId?: string; evicted?: number }[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]) });
+  const sweeps = [150, 150, 60].map((count, n) => ({ evicted: Array.from({ length: count }, (_, i) => `game:kr-1:${n}-${i}`), rescored: 0, held: 0, more: n < 2 }));
+  const registry = { sweep: () => Promise.resolve(sweeps.shift()), claimReconcile: () => Promise.resolve(false) } as unknown as Maintenance;
+  await runSweep(registry, 1000, { swept: () => undefined, failed: () => undefined, reconciled: () => undefined }, log);
+  expect(lines.filter(({ msg }) => msg === 'evicted').map(({ instanceId }) => instanceId)).toEqual(Array.from({ length: 20 }, (_, i) => `0-${i}`));
+  expect(lines.filter(({ msg }) => msg.startsWith('evicted more')).map(({ evicted }) => evicted)).toEqual([340]);
+});
