@@ -32,15 +32,21 @@ export class LapseSchedule<T extends Lapsing> {
     lease.step = NOT_PLANNED;
   }
 
-  /** Takes out, and gives to `lapse`, every lease whose end is `nowMs` or earlier. */
-  advance(nowMs: number, lapse: (lease: T) => void) {
+  /** Takes out, and gives to `lapse`, every lease whose end is `nowMs` or earlier; false when `most` have been looked at, and some are left. */
+  advance(nowMs: number, lapse: (lease: T) => void, most = Infinity): boolean {
     const last = Math.floor(nowMs / STEP_MS);
+    let left = most;
     for (const step of this.#upTo(last)) {
       const leases = this.#steps.get(step);
       if (!leases) continue;
       this.#steps.delete(step);
       this.#next = step;
       for (const lease of leases) {
+        if (left-- <= 0) {
+          this.#putBack(step, leases);
+          return false;
+        }
+        leases.delete(lease);
         if (lease.step !== step) continue; // forgotten, or planned anew
         const ends = this.endOf(lease);
         if (ends > nowMs) {
@@ -52,11 +58,17 @@ export class LapseSchedule<T extends Lapsing> {
       }
     }
     this.#next = Math.max(this.#next, last);
+    return true;
   }
 
   /** The clock was set back: what is planned from now on may come before what was looked at last. */
   rewind() {
     this.#next = 0;
+  }
+
+  #putBack(step: number, leases: Set<T>) {
+    for (const lease of this.#steps.get(step) ?? []) leases.add(lease);
+    this.#steps.set(step, leases);
   }
 
   #put(lease: T, step: number) {

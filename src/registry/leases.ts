@@ -7,6 +7,9 @@ const SET_BACK_MS = 1000;
 /** Leases that are given another end in one turn of the event loop: some 10 ms. */
 export const REPLANNED_AT_ONCE = 5000;
 
+/** Leases that are looked at in one turn because they may have ended: as many. A fleet that fell silent at once ends in one step. */
+export const LAPSED_AT_ONCE = 5000;
+
 /** Every lease has another end. */
 interface Replan {
   left: Iterator<Member, undefined>;
@@ -65,7 +68,10 @@ export class Leases {
     this.changed(member);
   }
 
-  /** False: every lease has another end now, and some of them are still to be given it, by calling again. Until then the watermark waits. */
+  /**
+   * False: some are still to be looked at, by calling again, because every lease has another end now, or many ended at once. Until then
+   * the watermark waits.
+   */
   advance(watermarkMs: number, graceFromMs: number, lullFromMs: number): boolean {
     const cut = watermarkMs < this.watermarkMs - SET_BACK_MS;
     if (cut) {
@@ -80,8 +86,8 @@ export class Leases {
     this.graceFromMs = graceFromMs;
     this.lullFromMs = lullFromMs;
     if (!this.#replanSome(watermarkMs)) return false;
+    if (!this.#lapses.advance(watermarkMs, (member) => this.#lapse(member, watermarkMs), LAPSED_AT_ONCE)) return false;
     this.watermarkMs = watermarkMs;
-    this.#lapses.advance(watermarkMs, (member) => this.#lapse(member));
     return true;
   }
 
@@ -102,8 +108,8 @@ export class Leases {
     return false;
   }
 
-  #lapse(member: Member) {
-    if (standingOf(member.expiresAtMs, member.group.hold?.untilMs ?? 0, this.watermarkMs) === 'suspect') {
+  #lapse(member: Member, nowMs: number) {
+    if (standingOf(member.expiresAtMs, member.group.hold?.untilMs ?? 0, nowMs) === 'suspect') {
       this.#show(member, true);
       this.#lapses.plan(member);
     } else this.hide(member);

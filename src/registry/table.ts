@@ -120,7 +120,7 @@ export class Table {
 
   /**
    * Everything up to this time of the store's clock has been read: what has ended by then is no longer shown. False: not yet, for every
-   * lease has another end now, and that takes several turns; the watermark waits, and this is to be called again.
+   * lease has another end now, or many ended at once, and that takes several turns; the watermark waits, and this is to be called again.
    */
   advance(watermarkMs: number, graceFromMs: number, lullFromMs = 0): boolean {
     if (!this.#leases.advance(watermarkMs, graceFromMs, lullFromMs)) return false;

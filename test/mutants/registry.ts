@@ -30,6 +30,13 @@ export const registry: Mutant[] = [
     test: 'test/registry/table.test.ts',
   },
   {
+    name: 'lapsed-in-one-turn',
+    guard: 'leases that end at once are gone through some thousands at a time',
+    find: 'if (left-- <= 0) {',
+    replace: 'if (left-- === -Infinity) {',
+    test: 'test/registry/table.test.ts test/registry/lapses.test.ts',
+  },
+  {
     name: 'watermark-before-the-last-is-replanned',
     guard: 'the watermark waits until every lease has its new end',
     find: 'if (!this.#replanSome(watermarkMs)) return false;',

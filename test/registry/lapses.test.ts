@@ -72,6 +72,24 @@ test('a lease that is to end earlier than it was planned lapses at its new end, 
   expect(lapsedAt(leases, T0 + 120_000)).toEqual([]);
 });
 
+test('of leases that end at once so many lapse in one look as it may, the others in the next ones, each once', () => {
+  const leases = schedule();
+  const all = Array.from({ length: 25 }, (_, i) => lease(i, T0 + 5));
+  all.forEach((one) => leases.plan(one));
+  const lapsed: number[] = [];
+  const look = () => leases.advance(T0 + 7, (one) => lapsed.push(one.name), 10);
+  expect(look()).toBe(false);
+  expect(lapsed).toHaveLength(10);
+  const [renewed, gone] = all.filter(({ name }) => !lapsed.includes(name)) as [Lease, Lease];
+  renewed.endsMs = T0 + 9; // later, and in the same step
+  leases.forget(gone);
+  const late = lease(25, T0 + 6);
+  leases.plan(late);
+  expect([look(), look()]).toEqual([false, true]);
+  expect(lapsed.toSorted((a, b) => a - b)).toEqual([...all, late].map(({ name }) => name).filter((name) => name !== renewed.name && name !== gone.name));
+  expect(lapsedAt(leases, T0 + 9)).toEqual([renewed.name]);
+});
+
 test('a million renewals leave no more in memory than one', () => {
   const leases = schedule();
   const all = Array.from({ length: 1000 }, (_, i) => lease(i, T0 + 30_000));
