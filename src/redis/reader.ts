@@ -120,6 +120,7 @@ export class Reader {
     this.#answered(pulse);
     if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
     this.#tail.insist(read);
+    table.noteTime(pulse.nowMs);
     if (more.events) this.view.doubt();
     const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
     // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.

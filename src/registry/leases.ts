@@ -24,6 +24,7 @@ export class Leases {
   watermarkMs = 0;
   readonly #lapses = new LapseSchedule<Member>(leavesAt);
   #replan: Replan | undefined;
+  #wasSetBack = false;
 
   constructor(
     private readonly members: ReadonlyMap<string, Member>,
@@ -69,15 +70,24 @@ export class Leases {
   }
 
   /**
+   * Where the store's clock was set back the watermark goes back with it at once, for nothing lapses by that; a lease of the new time would be
+   * over before it began. What else it means for leases comes with the next `advance`.
+   */
+  setBack(nowMs: number) {
+    if (nowMs >= this.watermarkMs - SET_BACK_MS) return;
+    this.watermarkMs = nowMs;
+    this.#lapses.rewind();
+    this.#wasSetBack = true;
+  }
+
+  /**
    * False: some are still to be looked at, by calling again, because every lease has another end now, or many ended at once. Until then
    * the watermark waits.
    */
   advance(watermarkMs: number, graceFromMs: number, lullFromMs: number): boolean {
-    const cut = watermarkMs < this.watermarkMs - SET_BACK_MS;
-    if (cut) {
-      this.watermarkMs = watermarkMs; // at once: nothing lapses by that
-      this.#lapses.rewind();
-    }
+    this.setBack(watermarkMs);
+    const cut = this.#wasSetBack;
+    this.#wasSetBack = false;
     const all = cut || graceFromMs !== this.graceFromMs;
     if (all || lullFromMs !== this.lullFromMs) {
       const before = this.#replan;

@@ -118,6 +118,11 @@ export class Table {
     this.#leases.score(member, scoreMs);
   }
 
+  /** The time of the store's clock, before what was read with it is applied: the clock may have been set back. */
+  noteTime(nowMs: number) {
+    this.#leases.setBack(nowMs);
+  }
+
   /**
    * Everything up to this time of the store's clock has been read: what has ended by then is no longer shown. False: not yet, for every
    * lease has another end now, or many ended at once, and that takes several turns; the watermark waits, and this is to be called again.

@@ -37,6 +37,13 @@ export const registry: Mutant[] = [
     test: 'test/registry/table.test.ts test/registry/lapses.test.ts',
   },
   {
+    name: 'set-back-taken-in-late',
+    guard: 'a clock that was set back is taken in before what was read with its time',
+    find: 'table.noteTime(pulse.nowMs);',
+    replace: 'table.noteTime(Infinity);',
+    test: 'test/redis/leases.test.ts',
+  },
+  {
     name: 'watermark-before-the-last-is-replanned',
     guard: 'the watermark waits until every lease has its new end',
     find: 'if (!this.#replanSome(watermarkMs)) return false;',

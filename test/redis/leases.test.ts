@@ -120,6 +120,16 @@ test('after a gap of more than a second short leases get one ttl, and longer one
   expect(await maintenance.sweep()).toMatchObject({ evicted: ['game:kr-1:ttl-10'], rescored: 2 });
 });
 
+test('who registers right after the clock of Redis was set back is in a strong answer', async () => {
+  const { registry, view, raw } = await openRegistry();
+  for (let round = 0; round < 20; round++) {
+    view.table.advance((await redisNow(raw)) + 300_000, 0); // as the clock had it that was ahead
+    await registry.register(complete({ instanceId: `i-${round}` }), CALLER);
+    const { answer } = await registry.discover({ limit: 100 }, { strong: true });
+    expect(answer.read().instances.map(({ instanceId }) => instanceId)).toContain(`i-${round}`);
+  }
+});
+
 test('Redis whose clock is set back: who died before it is not kept for as long, and beats go on, are believed and are trimmed', async () => {
   const { registry, maintenance, view, raw, keys, reader, store } = await openRegistry({ fromMemory: true });
   for (const instanceId of ['live', 'dead']) await registry.register(complete({ instanceId, ttlSeconds: 30 }), CALLER);

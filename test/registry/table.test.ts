@@ -259,6 +259,21 @@ test('who had lapsed is shown again when the clock of the store is set back behi
   expect(visible(table), 'as a table shows it that is loaded now').toEqual(['a']);
 });
 
+test('who registers after the clock of the store was set back is shown at once, and who was there before keeps its place', () => {
+  const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
+  put(table, idAt(T0 + HOUR), record({ instanceId: 'before', bornMs: T0 + HOUR }));
+  table.advance(T0 + HOUR, 0);
+  table.noteTime(T0 + HOUR - 500); // a step that is none
+  expect(table.watermarkMs).toBe(T0 + HOUR);
+  table.noteTime(T0);
+  expect(table.watermarkMs).toBe(T0);
+  put(table, idAt(T0 + HOUR + 1), record({ instanceId: 'later', bornMs: T0 }));
+  expect(visible(table)).toEqual(['before', 'later']);
+  while (!table.advance(T0 + 20_000, 0));
+  expect(visible(table)).toEqual(['before', 'later']);
+  expect(table.members.get('before')?.expiresAtMs).toBeLessThanOrEqual(T0 + 50_000);
+});
+
 test('performance that a beat brought does not replace what a later registration said', () => {
   const table = new Table({ epoch: EPOCH, id: '' }, OFFLINE_MS);
   put(table, idAt(T0), record());
