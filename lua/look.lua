@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Entries of the log as one JSON text, for who looks back: to take a hundred replies of fields apart costs a replica ten times as much.
+-- Entries of the log as one JSON text, for who looks back: to take a hundred replies of fields apart costs a replica several times as much.
 -- ARGV[3] `after` or `before`: oldest or latest first; ARGV[4] id of the entry to go on from, '' for the end of the log
 -- ARGV[5] how many entries to look at; ARGV[6..9] what is asked for, '' for any: kinds with commas around and between them, instanceId, type, group
 -- Reply { entries looked at, id of the last, 1 at the end of the log, JSON }: an object of fields and `:id` per entry that was asked for. It

@@ -16,7 +16,7 @@ import type { Store } from './store.js';
 /** Leases of one call, whose records are decoded in one turn of the event loop: some 2 ms for Redis, and as many here. */
 const READ_AT_ONCE = 100;
 const NAMES = FIELDS.join(' ');
-/** Objects that begin with all their parts are filled and read several times as quickly. */
+/** With all parts there from the beginning, all records have one shape. */
 const NO_FIELDS: Record<string, string | undefined> = Object.fromEntries(FIELDS.map((name) => [name, undefined]));
 /** Changes kept in memory for watchers who come back; what is older is read from the log. */
 export const RING_SIZE = 10_000;

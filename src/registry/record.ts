@@ -48,7 +48,7 @@ export function logRecord(described: Described): LogRecord {
     instanceId, incarnation, type, group, hostname, publicIp, privateIp, ports, status, customState, cordoned, labels,
     systemInfo, check, health, suspect, ttlSeconds, registeredAt, updatedAt,
   });
-  const stamps = lettersOfJson(registeredAt) + lettersOfJson(updatedAt) + STAMPS;
+  const stamps = JSON.stringify(registeredAt).length + JSON.stringify(updatedAt).length + STAMPS;
   return {
     instanceId,
     type: interned(type),
@@ -65,10 +65,6 @@ export function logRecord(described: Described): LogRecord {
     tag: beginningTag(text, text.length - stamps, '}'), // as if the stamps were not there
   };
 }
-
-/** How long a text is as JSON; of a date that is known. */
-const lettersOfJson = (text: string) => (DATE.test(text) ? text.length + 2 : JSON.stringify(text).length);
-const DATE = /^[\d:.TZ-]{1,30}$/;
 
 /** Letters around the stamps. */
 const STAMPS = ',"registeredAt":,"updatedAt":}'.length;
