@@ -25,6 +25,7 @@ else
 end
 local grace, swept = redis.call('GET', GRACE) or '0', redis.call('GET', SWEPT)
 if ARGV[4] and ARGV[4] ~= '' then redis.call('HSET', EPOCH, 'content', ARGV[4]) end
-local at, lull, from, speaking, whole, content = unpack(redis.call('HMGET', EPOCH, 'at', 'lull', 'from', 'speaking', 'whole', 'content'))
+local at, lull, from, whole, content = unpack(redis.call('HMGET', EPOCH, 'at', 'lull', 'from', 'whole', 'content'))
+local speaking = redis.call('ZREVRANGE', SPEAKERS, 0, 0, 'WITHSCORES')[2]
 local unknown = from == '' and not whole -- nobody knows what was in it before
 return { int(now), grace, id, at or '0', head, swept, int(judged), lull or '0', speaking or '0', unknown and '1' or '', content or '' }

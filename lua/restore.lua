@@ -1,8 +1,8 @@
 #!lua
 -- Writes a replica's word on instances that Redis has lost: their records, with a fresh lease. The log is the tombstone: who was
 -- removed or has expired is named in it, so nothing is written for an id that an entry after the caller's position names.
--- ARGV[3..4] the caller's epoch, and the last entry that it has read ('' for none)
--- ARGV[5..] nothing when the caller has nothing left to give back, else per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
+-- ARGV[3..5] the caller's epoch; the last entry that it has read ('' for none); its name if it claimed (claim.lua), else ''
+-- ARGV[6..] nothing when the caller has nothing left to give back, else per word: how many arguments follow; id, id of the entry that the word is from, ttl in ms, mode; then field, value, …
 --   mode  'missing': only where the record is; 'over': whatever is there, because the change was lost; 'remove': the removal was
 -- Reply { 'epoch' | 'position' | 'behind' } when the caller must read on first, else { 'done', 1 or 0 per word }
 -- Events restored (fromType, fromGroup), or removed for a removal that was lost; `of` names the entry that the word is from. Of two words on one id
@@ -37,11 +37,12 @@ repeat
   if #page > 0 then from = '(' .. page[#page][1] end
 until #page < PAGE
 
-if #ARGV < 5 then -- what the caller knew of the registry is here again
-  redis.call('HDEL', EPOCH, 'speaking')
+local speaker = ARGV[5]
+if #ARGV < 6 then -- what the caller knew of the registry is here again
+  redis.call('ZREM', SPEAKERS, speaker)
   redis.call('HSET', EPOCH, 'whole', '1')
-elseif redis.call('HEXISTS', EPOCH, 'speaking') == 1 then
-  redis.call('HSET', EPOCH, 'speaking', int(now + 10000))
+elseif redis.call('ZADD', SPEAKERS, 'XX', 'CH', int(now + 10000), speaker) == 1 then
+  redis.call('PEXPIRE', SPEAKERS, 10000)
 end
 
 local function clear(id, record)
@@ -72,7 +73,7 @@ local function speak(id, of, ttl, mode, flat)
   return 1
 end
 
-local reply, at = { 'done' }, 5
+local reply, at = { 'done' }, 6
 while at <= #ARGV do
   local last, flat = at + tonumber(ARGV[at]), {}
   for i = at + 5, last do flat[#flat + 1] = ARGV[i] end

@@ -13,7 +13,8 @@ end
 
 local function found_epoch()
   epochId, head = int(now) .. 'x' .. SEED, last_entry()
-  redis.call('HDEL', EPOCH, 'freshest', 'speaking', 'whole')
+  redis.call('HDEL', EPOCH, 'freshest', 'whole')
+  redis.call('DEL', SPEAKERS)
   redis.call('HSET', EPOCH, 'id', epochId, 'at', int(now), 'head', head, 'from', head)
 end
 

@@ -11,6 +11,7 @@ export function makeKeys(prefix: string) {
     grace: `${prefix}grace`,
     swept: `${prefix}swept`,
     holds: `${prefix}holds`,
+    speakers: `${prefix}speakers`,
   };
   return {
     prefix,

@@ -158,17 +158,17 @@ export class Reader {
     const planned = table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
     if (!planned || pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the other leases, or the next part of the judging
     if (!planned) return true;
-    const settled = this.options.ownStore || (!this.#last.young && this.#last.quiet);
+    const whole = this.options.ownStore || this.#last.quiet; // or others may be about to tell what only they know
     const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
-    if (this.#adopted) this.view.refresh(asOf);
-    else if (settled) this.#adopt(asOf);
+    if (this.#adopted) this.view.refresh(asOf, whole);
+    else if (whole && (this.options.ownStore || !this.#last.young)) this.#adopt(asOf);
     return true;
   }
 
   #adopt(asOf: number) {
     this.#adopted = true;
     this.#former = undefined;
-    this.view.refresh(asOf);
+    this.view.refresh(asOf, true);
     this.view.adopt(this.#loaded as Loaded, this.#loads.reason);
     this.#loads.end(this.view.size);
   }

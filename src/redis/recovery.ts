@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../contract/index.js';
 import { isDeparture, type Change } from '../registry/change.js';
@@ -54,6 +55,8 @@ export class Recovery {
   /** The grace after which it was looked last whether records had gone. */
   checkedFromMs = 0;
   #failedAt = -Infinity;
+  /** As which it claims: the others wait until it has said all that it knew. */
+  readonly #name = randomUUID();
 
   constructor(
     private readonly source: Source,
@@ -130,20 +133,21 @@ export class Recovery {
   async speak() {
     const words = wordsOfOneCall(this.#words.values());
     this.#failedAt = performance.now();
-    const outcome = await restore(this.source, this.#known.table.position, words);
+    const outcome = await restore(this.source, this.#known.table.position, words, this.#name);
     if (outcome === 'done') for (const { instanceId } of words) this.#words.delete(instanceId);
     if (outcome === 'done' || outcome === 'behind') this.#failedAt = -Infinity; // the next read says where it goes on
   }
 
-  /** Nothing is left to be given back: starting replicas need not wait any longer. False: the log has to be read on first. */
+  /** Nothing is left to be given back: nobody needs to wait for this replica any longer. False: the log has to be read on first. */
   async over(): Promise<boolean> {
-    const outcome = await restore(this.source, this.#known.table.position, []).catch(() => 'done'); // by itself it is over 10 s later
+    const outcome = await restore(this.source, this.#known.table.position, [], this.#name).catch(() => 'done'); // by itself it is over 10 s later
     return outcome === 'done';
   }
 
-  /** Everything is read anew: what this replica knew is of no use. */
+  /** Everything is read anew: what this replica knew is of no use, and nobody needs to wait for it. */
   forget() {
     this.#words.clear();
+    this.source.connection.zrem(this.source.keys.speakers, this.#name).catch(() => undefined); // by itself it is over 10 s later
   }
 
   get #known(): Loaded {
@@ -160,7 +164,7 @@ export class Recovery {
 
   async #claim({ position, watermarkMs }: Table, lost: boolean, latest: string): Promise<Claim> {
     for (;;) {
-      const claim = decodeClaim(await this.source.scripts.run(this.source.connection, 'claim', [position.epoch, watermarkMs, lost ? '1' : '', latest]));
+      const claim = decodeClaim(await this.source.scripts.run(this.source.connection, 'claim', [position.epoch, watermarkMs, lost ? '1' : '', latest, this.#name]));
       const waitMs = claim.atMs + CLAIM_MS - claim.nowMs;
       if (waitMs <= 0) return claim;
       await sleep(Math.min(waitMs, CLAIM_MS));

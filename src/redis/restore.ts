@@ -48,13 +48,13 @@ export function wordsOfOneCall(words: Iterable<Word>): Word[] {
  * Gives Redis these words, by lua/restore.lua; one that somebody else has had the later say on is passed over. Unless it is
  * `done`, nothing was: the log goes on far `behind` the position, or from another position or epoch, and has to be read first.
  */
-export async function restore({ connection, scripts }: Source, { epoch, id }: Position, words: Word[]): Promise<'done' | 'behind' | 'epoch' | 'position'> {
+export async function restore({ connection, scripts }: Source, { epoch, id }: Position, words: Word[], speaker = ''): Promise<'done' | 'behind' | 'epoch' | 'position'> {
   const args = words.flatMap(({ instanceId, of, mode, instance }) => {
     const given = instance();
     const flat = [instanceId, of, given.ttlSeconds * 1000, mode, ...encodeInstance(given)];
     return [flat.length, ...flat];
   });
-  const [outcome] = (await scripts.run(connection, 'restore', [epoch, id, ...args])) as ['done' | 'behind' | 'epoch' | 'position'];
+  const [outcome] = (await scripts.run(connection, 'restore', [epoch, id, speaker, ...args])) as ['done' | 'behind' | 'epoch' | 'position'];
   return outcome;
 }
 

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Source } from './load.js';
 
 const TYPES = {
-  leases: 'zset', groups: 'set', events: 'stream', beats: 'stream', epoch: 'hash', alive: 'string', grace: 'string', swept: 'string', holds: 'hash',
+  leases: 'zset', groups: 'set', events: 'stream', beats: 'stream', epoch: 'hash', alive: 'string', grace: 'string', swept: 'string', holds: 'hash', speakers: 'zset',
 } as const;
 
 /** Looks whether somebody replaced a key that all instances share, and says which: Redis' own WRONGTYPE does not. */

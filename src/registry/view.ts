@@ -200,9 +200,10 @@ export class View {
     return this.#freshness.settling;
   }
 
-  /** Everything that the store had at this time of this process's monotonic clock is in the view. */
-  refresh(asOf: number) {
+  /** Everything that the store had at this time of this process's monotonic clock is in the view; `whole`: and it had all that any replica knows. */
+  refresh(asOf: number, whole: boolean) {
     this.#freshness.refresh(asOf, this.loaded);
+    if (!whole || this.reuniting) this.doubt();
   }
 
   /** The store began with nothing so long ago, and nobody knows what was there before; undefined: somebody does. */

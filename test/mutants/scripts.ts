@@ -4,7 +4,7 @@ export const scripts: Mutant[] = [
   {
     name: 'claim-keeps-freshest',
     guard: 'what was claimed for one loss does not count for the next',
-    find: `redis.call('HDEL', EPOCH, 'freshest', 'speaking', 'whole')`,
+    find: `redis.call('HDEL', EPOCH, 'freshest', 'whole')`,
     replace: '',
     test: 'test/recovery/claim-script.test.ts',
   },

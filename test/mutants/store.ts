@@ -327,10 +327,31 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
     test: 'test/recovery/half-restored.test.ts',
   },
   {
+    name: 'first-to-end-ends-for-all',
+    guard: 'what one replica has given back is not the whole while another has still to speak',
+    find: `redis.call('ZREM', SPEAKERS, speaker)`,
+    replace: `redis.call('DEL', SPEAKERS)`,
+    test: 'test/recovery/half-restored.test.ts',
+  },
+  {
+    name: 'sure-while-others-give-back',
+    guard: 'answers are not sure while a replica has still to speak',
+    find: 'this.view.refresh(asOf, whole);',
+    replace: 'this.view.refresh(asOf, true);',
+    test: 'test/recovery/half-restored.test.ts',
+  },
+  {
+    name: 'sure-at-once-after-another-epoch',
+    guard: 'for 3 s after another epoch a replica that comes late may know more',
+    find: 'if (!whole || this.reuniting) this.doubt();',
+    replace: 'if (!whole) this.doubt();',
+    test: 'test/recovery/half-restored.test.ts',
+  },
+  {
     name: 'starts-ready',
     guard: 'a starting replica waits until the epoch is settled',
-    find: 'else if (settled) this.#adopt(asOf);',
-    replace: 'else if (settled || pulse) this.#adopt(asOf);',
+    find: 'else if (whole && (this.options.ownStore || !this.#last.young)) this.#adopt(asOf);',
+    replace: 'else if (whole) this.#adopt(asOf);',
     test: 'test/recovery/watchers.test.ts',
   },
   {

@@ -5,7 +5,7 @@ import { complete, redisNow } from '../helpers/store.js';
 import { openBare, type Bare } from './helpers/replica.js';
 
 async function claim({ store }: Bare, known: string, watermarkMs: number, lost = false, latest = '') {
-  const [epoch, at, freshest, now] = (await store.scripts.run(store.connection, 'claim', [known, watermarkMs, lost ? '1' : '', latest])) as [string, string, string, string];
+  const [epoch, at, freshest, now] = (await store.scripts.run(store.connection, 'claim', [known, watermarkMs, lost ? '1' : '', latest, 'replica'])) as [string, string, string, string];
   return { epoch, at: Number(at), freshest: Number(freshest), now: Number(now) };
 }
 const epochOf = async ({ store }: Bare) => (await takePulse(store.connection, store.scripts)).epoch;

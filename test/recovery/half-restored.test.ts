@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { restore } from '../../src/redis/restore.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { CALLER, complete, redisNow } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
@@ -30,7 +31,7 @@ test('a replica that starts while another gives back what was lost, and pauses, 
   knows.gate.mend();
   await until(() => starting.view.loaded);
   expect(starting.view.table.members.size).toBe(MANY);
-  expect(await raw.hmget(keys.epoch, 'speaking', 'whole')).toEqual([null, '1']);
+  expect([await raw.exists(keys.speakers), await raw.hget(keys.epoch, 'whole')]).toEqual([0, '1']);
   expect(starting.view.recoveringMs).toBeUndefined();
   await until(() => knows.seen.recoveries === 1 && knows.view.answer(ALL).etag === starting.view.answer(ALL).etag);
 });
@@ -53,4 +54,56 @@ test('an epoch that began with nothing that anybody knew says for how long serve
   await raw.hset(keys.epoch, 'at', (await redisNow(raw)) - 31_000);
   await until(() => view.recoveringMs === undefined);
   expect((await call.get('/instances')).headers['x-recovering']).toBeUndefined();
+});
+
+test('what one replica has given back is not taken for the whole while another has still to speak', { timeout: 40_000 }, async () => {
+  const bare = await openBare();
+  const { store, raw, keys } = bare;
+  await raw.set(keys.alive, Date.now());
+  await raw.hset(keys.epoch, { id: 'long-ago', at: Date.now() - 60_000 });
+  const knows = await openReplica(bare, { ownStore: false });
+  await until(() => knows.view.loaded);
+  await knows.registry.register(complete(), CALLER);
+  await until(() => knows.view.pending.size === 0);
+
+  await empty(raw, keys);
+  await until(async () => (await raw.zcard(keys.speakers)) === 1);
+  const epoch = (await raw.hget(keys.epoch, 'id')) as string;
+  await store.scripts.run(store.connection, 'claim', [epoch, 0, '', '', 'another']);
+  await until(() => knows.seen.recoveries === 1);
+  expect(await raw.zrange(keys.speakers, '0', '-1')).toEqual(['another']);
+  await raw.hset(keys.epoch, 'at', Date.now() - 60_000); // so that it is not its youth that is waited for
+  const starting = await openReplica(bare, { ownStore: false });
+  const until4 = (await redisNow(raw)) + 4000; // longer than a loss counts as recent
+  const early = new Set<string>();
+  await until(async () => {
+    if (knows.view.staleMs === undefined) early.add('answers as if it knew all');
+    if (starting.view.loaded) early.add('takes a part for the whole');
+    return (await redisNow(raw)) > until4;
+  });
+  expect([...early]).toEqual([]);
+  const head = (await raw.hget(keys.epoch, 'head')) as string;
+  expect(await restore(store, { epoch, id: head }, [], 'another')).toBe('done');
+  await until(() => knows.view.staleMs === undefined && starting.view.loaded, 1000);
+  expect(await raw.exists(keys.speakers)).toBe(0);
+});
+
+test('for 3 s after another epoch came no answer is taken for sure: a replica that comes late may know more', { timeout: 20_000 }, async () => {
+  const bare = await openBare();
+  const { raw, keys } = bare;
+  await raw.set(keys.alive, Date.now());
+  const knows = await openReplica(bare);
+  await knows.registry.register(complete(), CALLER);
+  await until(() => knows.view.pending.size === 0);
+  await empty(raw, keys);
+  await until(() => knows.seen.recoveries === 1);
+  expect(await raw.exists(keys.speakers)).toBe(0);
+  const until2 = performance.now() + 2000;
+  let sure = false;
+  await until(() => {
+    sure ||= knows.view.staleMs === undefined;
+    return performance.now() > until2;
+  });
+  expect(sure).toBe(false);
+  await until(() => knows.view.staleMs === undefined, 2000);
 });
