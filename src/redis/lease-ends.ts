@@ -40,10 +40,15 @@ export class LeaseEnds {
     return places.beats;
   }
 
-  /** Goes on with the work, unless there is much left to `read`: a log that runs away would be lost, but work that never ends helps nobody. */
-  async step(behind: boolean) {
-    if (!this.#work || (behind && this.#reads++ < READS_BEFORE_WORK)) return;
-    this.#reads = 0;
+  /**
+   * Goes on with the work: to be called when a read of the log has been sent, and before what it brings is applied. With much left to read it
+   * goes no further than what is on its way: a log that runs away would be lost, but work that never ends helps nobody.
+   */
+  async goOn(behind: boolean) {
+    if (!this.#work) return;
+    const further = !behind || this.#reads++ >= READS_BEFORE_WORK;
+    if (further) this.#reads = 0;
+    await this.#work.ask(further);
     if (await this.#work.step()) this.#work = undefined;
   }
 

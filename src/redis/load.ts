@@ -35,21 +35,36 @@ export type Source = Omit<Store, 'turns'>;
 
 /** Work that is done between reads of the log, a step at a time: so the log never runs away meanwhile. */
 export interface Work {
+  /**
+   * Called when a read of the log has been sent, and before it is applied: sends for a part, unless it is to go no `further` for now.
+   * What the call before sent for is what the next step brings, so Redis reads one part while another is worked on.
+   */
+  ask: (further: boolean) => Promise<void>;
   /** True when that was the last step. */
   step: () => Promise<boolean>;
 }
 
+/** Leases with what was sent for of them, which is on its way. */
+interface Asked {
+  parts: string[][];
+  texts: Promise<string>[];
+}
+
 /**
  * Reads the whole registry: every lease with its record, then the holds, then what the log told before. Whoever takes the steps
- * applies the log from `places` on in between. A step is over before the log is read again, so what it brings is never older than
- * what was applied; and a record that already holds a change does not take it twice.
+ * applies the log from `places` on in between. What a step brings is never older than what was applied: it is sent for behind a read of
+ * the log, on the same connection, and put into the table before the next such read is applied. And a record that already holds a
+ * change does not take it twice.
  */
 export class Load implements Work {
   readonly table: Table;
   readonly ring = new Ring(RING_SIZE);
   readonly #walk: LeaseWalk;
   readonly #lookBack: LookBack;
+  #inHand: Asked | undefined;
+  #asked: Asked | undefined;
   #walked = false;
+  #further = true;
 
   private constructor(
     private readonly source: Source,
@@ -71,34 +86,45 @@ export class Load implements Work {
     return new Load(source, pulse, places, offlineMs, known, trusted && known?.position.epoch === pulse.epoch);
   }
 
+  async ask(further: boolean) {
+    this.#inHand = this.#asked;
+    this.#asked = undefined;
+    this.#further = further;
+    const page = further && !this.#walked ? await this.#walk.next() : undefined;
+    if (page) this.#asked = this.#sendFor(page.members);
+    // A Cluster may carry out what it is sent in another order, so nothing is on its way while a read of the log is sent.
+    if (this.source.connection.isCluster) [this.#inHand, this.#asked] = [this.#asked, undefined];
+  }
+
   async step(): Promise<boolean> {
-    if (this.#walked) return this.#lookBack.step();
-    const page = await this.#walk.next();
-    if (page) {
-      await this.#take(page.members);
-      return false;
+    if (this.#inHand) await this.#take(this.#inHand);
+    else if (this.#walked && this.#further) return this.#lookBack.step();
+    else if (!this.#asked && this.#further) {
+      for (const [home, hold] of await readHolds(this.source)) this.table.hold(home, hold);
+      this.#walked = true;
     }
-    for (const [home, hold] of await readHolds(this.source)) this.table.hold(home, hold);
-    this.#walked = true;
     return false;
   }
 
-  async #take(members: string[]) {
-    for (let left = members; left.length > 0; ) {
-      const parts = Array.from({ length: Math.ceil(left.length / READ_AT_ONCE) }, (_, i) => left.slice(i * READ_AT_ONCE, (i + 1) * READ_AT_ONCE));
-      const texts = parts.map((part) => this.#ask(part));
-      for (const text of texts) text.catch(() => undefined); // told where it is awaited
-      left = [];
-      for (const [i, part] of parts.entries()) {
-        if (i > 0) await nextTurn();
-        const rows = JSON.parse(await (texts[i] as Promise<string>)) as Row[]; // while Redis reads the next
-        rows.forEach((row, n) => this.#put(part[n] as string, row));
-        left.push(...part.slice(rows.length)); // where records are large
-      }
-    }
+  #sendFor(members: string[]): Asked {
+    const parts = Array.from({ length: Math.ceil(members.length / READ_AT_ONCE) }, (_, i) => members.slice(i * READ_AT_ONCE, (i + 1) * READ_AT_ONCE));
+    const texts = parts.map((part) => this.#textOf(part));
+    for (const text of texts) text.catch(() => undefined); // told where it is awaited
+    return { parts, texts };
   }
 
-  async #ask(members: string[]): Promise<string> {
+  async #take({ parts, texts }: Asked) {
+    const left: string[] = [];
+    for (const [i, part] of parts.entries()) {
+      if (i > 0) await nextTurn();
+      const rows = JSON.parse(await (texts[i] as Promise<string>)) as Row[]; // while Redis reads the next
+      rows.forEach((row, n) => this.#put(part[n] as string, row));
+      left.push(...part.slice(rows.length)); // where records are large
+    }
+    if (left.length > 0) await this.#take(this.#sendFor(left));
+  }
+
+  async #textOf(members: string[]): Promise<string> {
     const { connection, scripts } = this.source;
     return (await scripts.run(connection, 'load', [NAMES, ...members.flatMap((member) => [member, this.#contentOf(member)])])) as string;
   }
@@ -136,6 +162,7 @@ const jsonOf = (value: object | undefined) => value && JSON.stringify(value);
 /** The ends of all leases, from where they are decided: after a gap in the beats. */
 export class Rescore implements Work {
   readonly #walk: LeaseWalk;
+  #further = true;
 
   constructor(
     source: Source,
@@ -144,8 +171,14 @@ export class Rescore implements Work {
     this.#walk = new LeaseWalk(source);
   }
 
+  ask(further: boolean) {
+    this.#further = further;
+    return Promise.resolve();
+  }
+
   async step(): Promise<boolean> {
-    const page = await this.#walk.next();
+    if (!this.#further) return false;
+    const page = await this.#walk.next(); // an end only moves on: it may be older than what was applied
     page?.members.forEach((member, i) => this.table.rescore(idOf(member), page.scores[i] as number));
     return page === undefined;
   }

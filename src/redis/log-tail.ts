@@ -42,7 +42,13 @@ export class LogTail {
   constructor(private readonly source: Source) {}
 
   /** `said` is for the other replicas. The pulse, and what came since the last read; undefined when Redis had to be given the script first. */
-  async read(said = ''): Promise<Read | undefined> {
+  read(said = ''): Promise<Read | undefined> {
+    const reading = this.#read(said);
+    reading.catch(() => undefined); // told to whoever awaits it, which may be later
+    return reading;
+  }
+
+  async #read(said: string): Promise<Read | undefined> {
     const { connection, keys, scripts } = this.source;
     const askedAt = performance.now();
     const pipeline = connection.pipeline();

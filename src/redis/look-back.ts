@@ -5,19 +5,22 @@ import { msOfId } from '../registry/revision.js';
 import type { Ring } from '../registry/ring.js';
 import type { Table } from '../registry/table.js';
 import type { Source } from './load.js';
-import { lookAt, type LogLine } from './log-look.js';
+import { lookAt, type Look, type LogLine, type Wanted } from './log-look.js';
 
 /** Entries of one call, at most 256 KB of them, which are decoded in one turn of the event loop. */
 const PAGE = 250;
 /** Entries looked at beyond what the ring takes, for departures: the log may hold millions. */
 const LOOKED_BEYOND_RING = MAX_DEPARTED;
+/** Of those only what is wanted is told: departures, and which entry a restored record is from (`of`). The others take Redis half the time. */
+const WANTED_BEYOND_RING: Wanted = { kinds: ['removed', 'expired', 'restored'] };
 
 /**
  * Reads the log back from where a load began: what there is room for in the ring, then only who left, as far as departures are
  * listed. It comes after the records: who is among them has not left, whatever an older entry says.
  */
 export class LookBack {
-  /** What comes before this is still to be looked at; '' for nothing. */
+  /** The next page, on its way while one is worked on; undefined when there is none. The log behind a load's beginning does not change. */
+  #coming: Promise<Look> | undefined;
   #before: string;
   #looked = 0;
   /** The last departure of each, the latest first. */
@@ -33,15 +36,28 @@ export class LookBack {
     this.#before = head && behind(head);
   }
 
+  /** Whether there is more to be looked at behind what was. */
+  get #goesOn(): boolean {
+    const listed = this.ring.hasRoom || msOfId(this.#before) >= this.sinceMs;
+    return this.#before !== '' && listed && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING;
+  }
+
+  #ask() {
+    this.#coming = lookAt(this.source, 'before', this.#before, PAGE, this.ring.hasRoom ? {} : WANTED_BEYOND_RING);
+    this.#coming.catch(() => undefined); // told to whoever awaits it
+  }
+
   /** One page; true when that was the last. */
   async step(): Promise<boolean> {
-    if (this.#before !== '') {
-      const { lines, looked, at, ended } = await lookAt(this.source, 'before', this.#before, PAGE);
-      for (const line of lines) this.#take(line);
-      this.#before = at;
+    if (!this.#coming && this.#goesOn) this.#ask();
+    if (this.#coming) {
+      const { lines, looked, at, ended } = await this.#coming;
+      this.#before = ended ? '' : at;
       this.#looked += looked;
-      const listed = this.ring.hasRoom || msOfId(at) >= this.sinceMs;
-      if (listed && !ended && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING) return false;
+      this.#coming = undefined;
+      if (this.#goesOn) this.#ask();
+      for (const line of lines) this.#take(line);
+      if (this.#coming) return false;
     }
     this.table.departed.precede([...this.#left.values()]);
     return true;

@@ -91,8 +91,9 @@ export class Reader {
     while (!this.#stopped) {
       try {
         if (!this.#loaded) await this.#load();
-        await this.#ends.step(this.#behind);
-        const read = await this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
+        const reading = this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
+        await this.#ends.goOn(this.#behind);
+        const read = await reading;
         if (read) await this.#take(read);
         if (this.#behind || this.#ends.reading) continue;
         await sleep(PAUSE_MS);
@@ -221,12 +222,11 @@ export class Reader {
     const found = await this.#recovery.begin(this.#memory as Ring, sameEpoch);
     if (!found) return this.#startOver('outdated');
     this.view.reunite(true);
-    const { position, ring, holds } = found;
-    loaded.table.rebase(position, holds);
+    loaded.table.rebase(found.position, found.holds);
     this.#divergence.forget();
-    this.#loaded = { table: loaded.table, ring };
+    this.#loaded = { table: loaded.table, ring: found.ring };
     this.view.rebase(this.#loaded);
-    this.#tail.places = { chain: position.id, events: position.id || '0-0', beats: '0-0' };
+    this.#tail.places = { chain: found.position.id, events: found.position.id || '0-0', beats: '0-0' };
     this.#ends.lose(); // where the beats go on is not known either
   }
 

@@ -164,13 +164,14 @@ export const store: Mutant[] = [
   {
     name: 'load-score-before-record',
     guard: 'the end of a lease is read after its record',
-    find: 'await this.#take(page.members);',
-    replace: 'await this.#take(page.members, page.scores);',
+    find: 'if (page) this.#asked = this.#sendFor(page.members);',
+    replace: 'if (page) this.#asked = { ...this.#sendFor(page.members), scores: new Map(page.members.map((member, i) => [member, page.scores[i]])) };',
     also: [
-      { find: 'async #take(members: string[]) {', replace: 'async #take(members: string[], scores: number[]) {' },
+      { find: 'texts: Promise<string>[];', replace: 'texts: Promise<string>[]; scores?: Map<string, number | undefined>;' },
+      { find: 'async #take({ parts, texts }: Asked) {', replace: 'async #take({ parts, texts, scores }: Asked) {' },
       {
         find: 'rows.forEach((row, n) => this.#put(part[n] as string, row));',
-        replace: 'rows.forEach((row, n) => this.#put(part[n] as string, (row.length > 1 ? [String(scores[members.indexOf(part[n] as string)]), ...row.slice(1)] : row) as Row));',
+        replace: 'rows.forEach((row, n) => this.#put(part[n] as string, (row.length > 1 ? [String(scores?.get(part[n] as string) ?? row[0]), ...row.slice(1)] : row) as Row));',
       },
     ],
     test: 'test/redis/load.test.ts',
@@ -462,8 +463,17 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
   {
     name: 'log-unread-while-loading',
     guard: 'the log is read on while the registry is loaded',
-    find: 'await this.#ends.step(this.#behind);',
-    replace: 'do await this.#ends.step(false); while (this.#ends.reading);',
+    find: 'await this.#ends.goOn(this.#behind);',
+    replace: 'do await this.#ends.goOn(false); while (this.#ends.reading);',
+    test: 'test/redis/load.test.ts',
+  },
+  {
+    name: 'records-asked-for-before-the-log',
+    guard: 'what a load brings is never older than what was applied',
+    find: `const reading = this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
+        await this.#ends.goOn(this.#behind);`,
+    replace: `await this.#ends.goOn(this.#behind);
+        const reading = this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');`,
     test: 'test/redis/load.test.ts',
   },
   {
@@ -486,8 +496,15 @@ const PAGE = 100;`,
   {
     name: 'looks-back-without-end',
     guard: 'a start reads back a bounded part of the log',
-    find: 'if (listed && !ended && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING) return false;',
-    replace: 'if (listed && !ended && this.#looked < 1e9 * LOOKED_BEYOND_RING) return false;',
+    find: `return this.#before !== '' && listed && this.#looked < this.ring.capacity + LOOKED_BEYOND_RING;`,
+    replace: `return this.#before !== '' && listed && this.#looked < 1e9 * LOOKED_BEYOND_RING;`,
+    test: 'test/redis/load.test.ts',
+  },
+  {
+    name: 'of-forgotten-far-back',
+    guard: 'a start knows which entry a restored record is from, however far back that was',
+    find: `kinds: ['removed', 'expired', 'restored'] };`,
+    replace: `kinds: ['removed', 'expired'] };`,
     test: 'test/redis/load.test.ts',
   },
   {

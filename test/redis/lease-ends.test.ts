@@ -12,7 +12,7 @@ test('reading all ends may take as long as it likes: beats are followed from its
   await ends.rescore(view.table);
   const begunAt = await redisNow(raw);
   for (const seconds of [6, 12, 18]) expect(ends.follow(begunAt + seconds * 1000)).toBe(true);
-  while (ends.reading) await ends.step(false);
+  while (ends.reading) await ends.goOn(false);
   expect(ends.follow(begunAt + 24_000)).toBe(true);
   expect(ends.follow(begunAt + 35_000), 'a gap in the beats').toBe(false);
 });
@@ -22,7 +22,7 @@ test('what is left to read of the log comes first, but not for ever', async () =
   const ends = new LeaseEnds(store);
   await ends.rescore(view.table);
   let reads = 0;
-  for (; ends.reading && reads < 100; reads++) await ends.step(true);
+  for (; ends.reading && reads < 100; reads++) await ends.goOn(true);
   expect(reads).toBeGreaterThan(10);
   expect(ends.reading).toBe(false);
 });

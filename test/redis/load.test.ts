@@ -190,11 +190,11 @@ test('to load 20,000 instances never holds the event loop for long', { timeout: 
 });
 
 /** A way to Redis that takes `ms` each way, and counts what the reader asks. */
-async function openSlow(url: string, ms: number, asked: () => unknown = () => undefined) {
+async function openSlow(url: string, ms: number, asked: (bytes: Buffer) => unknown = () => undefined) {
   const gate = await openDelayGate(Number(new URL(url).port));
   onTestFinished(gate.close);
-  gate.delay(({ role, to }) => {
-    if (role === 'reader' && to === 'redis') asked();
+  gate.delay(({ role, to, bytes }) => {
+    if (role === 'reader' && to === 'redis') asked(bytes);
     return ms;
   });
   return { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) };
@@ -212,27 +212,29 @@ test('where a round trip is slow, a load takes few of them', { timeout: 60_000 }
   let asked = 0;
   const { view } = await openView(store, await openSlow(inject('redisUrl'), 20, () => asked++));
   expect(view.size).toBe(5000);
-  expect(asked).toBeLessThan(100); // a hundred round trips of reads while it waits for its turn included
+  expect(asked).toBeLessThan(70); // round trips of reads while it waits for its turn included
 });
 
 test('a load ends while more is changed than the log holds', { timeout: 60_000 }, async () => {
   const opened = await openRegistry({ eventsMax: 500 });
   const { registry, store, raw, keys } = opened;
-  await registerMany(registry, 3000);
-  let [changed, stop] = [0, false];
-  const change = () => {
-    if (stop) return;
-    const from = (changed += 60) % 3000;
-    void registry.heartbeat(Array.from({ length: 60 }, (_, i) => ({ instanceId: `i-${from + i}`, customState: `at ${changed}` })));
+  await registerMany(registry, 8000);
+  let changed = 0;
+  const change = (bytes: Buffer) => {
+    if (!bytes.includes('zscan')) return; // with each page of leases, less than the log holds; with all of them, more
+    const from = (changed += 200) % 7800;
+    void registry.heartbeat(Array.from({ length: 200 }, (_, i) => ({ instanceId: `i-${from + i}`, customState: `at ${changed}` })));
   };
   const reasons: string[] = [];
   const { view } = await openView(store, await openSlow(inject('redisUrl'), 10, change), onTestFinished, undefined, (reason) => reasons.push(reason));
-  stop = true;
   expect(reasons).toEqual(['start']);
   expect(changed, 'more was changed than the log holds').toBeGreaterThan(700);
   expect(await raw.xlen(keys.events)).toBeLessThan(700);
   await expectAsInRedis(opened, view);
 });
+
+/** Behind what the ring takes of the log, and within what is looked at. */
+const RESTORED = 20_005;
 
 test('a start looks back at a bounded part of the log, and lists who left in it', { timeout: 60_000 }, async () => {
   const redis = await startRedis();
@@ -244,13 +246,17 @@ test('a start looks back at a bounded part of the log, and lists who left in it'
     const pipeline = raw.pipeline();
     for (let i = from; i < from + 5000; i++) {
       const id = `${now - 60_000 + i}-1`;
-      const kind = i % 100 === 0 ? 'removed' : 'updated';
-      pipeline.xadd('far:events', id, 'kind', kind, 'cause', 'patch', 'prev', i === 0 ? '' : `${now - 60_001 + i}-1`, 'instanceId', `i-${i}`, 'type', 'game', 'group', 'kr-1', 'hostname', 'h', 'ttlSeconds', '30');
+      const kind = i % 100 === 0 ? 'removed' : i === RESTORED ? 'restored' : 'updated';
+      pipeline.xadd('far:events', id, 'kind', kind, 'cause', 'patch', 'prev', i === 0 ? '' : `${now - 60_001 + i}-1`, ...(i === RESTORED ? ['of', '5-5'] : []), 'instanceId', `i-${i}`, 'type', 'game', 'group', 'kr-1', 'hostname', 'h', 'ttlSeconds', '30');
     }
     await pipeline.exec();
   }
+  await raw.hset('far:epoch', { id: 'old1', at: now - 60_000, head: `${now - 60_000 + count - 1}-1`, from: '' });
+  await raw.hset(`far:record:i-${RESTORED}`, { instanceId: `i-${RESTORED}`, type: 'game', group: 'kr-1', hostname: 'h', ttlSeconds: '600', revision: `old1.${now - 60_000 + RESTORED}-1` });
+  await raw.zadd('far:leases', now + 600_000, `game:kr-1:i-${RESTORED}`);
   await raw.config('RESETSTAT');
   const { view } = await openRegistry({ redisUrl: redis.url, prefix: 'far:' });
+  expect(view.table.members.get(`i-${RESTORED}`)?.of, 'which entry it was restored from').toBe('5-5');
   const calls = Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await raw.info('commandstats'))?.[1]);
   expect(calls).toBeLessThan(650); // of 50 entries each: 30,000 of the 45,000
   const left = [...view.table.departed].map(({ change: { record } }) => record.instanceId);
@@ -270,6 +276,7 @@ async function loadCounted(store: Store, known?: Table, trusted = false) {
   };
   const scripts = Object.assign(Object.create(store.scripts) as Store['scripts'], { run });
   const load = await Load.begin({ ...store, scripts }, 300_000, known, trusted);
+  do await load.ask(true);
   while (!(await load.step()));
   return { table: load.table, whole, letters };
 }

@@ -166,6 +166,7 @@ async function expectSameStore(model: Model, { raw, keys }: Opened) {
  */
 async function expectSameViews(model: Model, { registry, store }: Opened) {
   const load = await Load.begin(store, 0);
+  do await load.ask(true);
   while (!(await load.step()));
   const { table, pulse } = load;
   table.advance(pulse.nowMs, pulse.graceFromMs);

@@ -4,6 +4,7 @@ export interface Chunk {
   /** The connection's role, as it names itself to Redis: `commands`, `reader`, `jobs`; '' before it has. */
   role: string;
   to: 'redis' | 'replica';
+  bytes: Buffer;
 }
 
 export interface DelayGate {
@@ -64,9 +65,9 @@ export async function openDelayGate(redisPort: number): Promise<DelayGate> {
     let role = '';
     near.on('data', (bytes) => {
       role ||= /rollcall-(\w+)/.exec(bytes.toString('latin1'))?.[1] ?? '';
-      there.push(bytes, rule({ role, to: 'redis' }));
+      there.push(bytes, rule({ role, to: 'redis', bytes }));
     });
-    far.on('data', (bytes) => back.push(bytes, rule({ role, to: 'replica' })));
+    far.on('data', (bytes) => back.push(bytes, rule({ role, to: 'replica', bytes })));
     near.on('close', () => there.end());
     far.on('close', () => back.end());
     for (const pipe of [there, back]) pipes.add(pipe);
