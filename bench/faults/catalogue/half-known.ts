@@ -66,7 +66,7 @@ const clockBehind: Fault = {
         filler.close();
       };
       await fill('old', 200, 60);
-      await until(async () => (await listed(field, bed.members[0] as Member, 'old-0')) === 200, 20_000, 50);
+      await until(async () => (await listed(field, bed.members[0] as Member, 'old-0')) === 200, 40_000, 50);
       await bed.redis.kill();
       clock.set(-60_000);
       await bed.redis.restart();
