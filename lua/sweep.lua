@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Evicts candidates whose lease has ended. At most 200 a call: the script blocks Redis while it runs.
+-- Evicts candidates whose lease has ended. At most 100 a call: the script blocks Redis while it runs.
 -- ARGV[3..4] the caller's epoch, and the last entry that it has read; '' for a caller without a view. A log that does not have it
 --   has gone back: until the replicas have given back what is missing, nobody is evicted on its word
 -- ARGV[5..] candidates '<type>:<group>:<id>', read by the caller before: each is checked again here

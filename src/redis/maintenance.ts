@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Maintenance, SweepResult } from '../registry/registry.js';
+import type { Maintenance, SweepResult } from '../registry/maintenance.js';
 import type { Position } from '../registry/revision.js';
 import { decodePulse } from './pulse.js';
 import { Reconciler } from './reconcile.js';
 import { SpoiltKeys } from './spoilt-keys.js';
 import type { Store } from './store.js';
 
-/** Evictions per script call: 200 take about 2 ms of Redis, which serves nobody else meanwhile. */
-const SWEEP_BATCH = 200;
+/** Evictions per script call: 100 take some 3 ms of Redis, which serves nobody else meanwhile. */
+const SWEEP_BATCH = 100;
 /** Lapsed leases read at once, to find those that are not held. */
 const LAPSED_PAGE = 2000;
 /** Holds of one script call. */
