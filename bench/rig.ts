@@ -6,11 +6,10 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import type { CompleteRegistration } from '../src/registry/registry.js';
 import { openStore } from '../src/redis/open-store.js';
-import { RedisRegistry } from '../src/redis/redis-registry.js';
+import { RedisRegistrar } from '../src/redis/redis-registrar.js';
 import { parseRedisUrl } from '../src/redis/url.js';
 import { freePort } from '../test/helpers/ports.js';
 import { startRedis } from '../test/helpers/redis.js';
-import { emptyView } from '../test/helpers/view.js';
 import { until } from '../test/helpers/until.js';
 
 export const TOKEN = 'bench-token-of-this-run';
@@ -80,8 +79,7 @@ export async function startRig() {
 export async function openFiller(redisUrl: string, eventsMax = 50_000) {
   const log = pino({ level: 'silent' });
   const store = await openStore({ target: parseRedisUrl(redisUrl) }, { prefix: 'service:', eventsMax, plainLua: false }, log);
-  const view = emptyView(); // it only writes: nothing is read into this
-  const registry = new RedisRegistry(store, view);
+  const registry = new RedisRegistrar(store);
   const caller = { name: 'bench' };
   const fillEach = async (all: CompleteRegistration[]) => {
     for (let from = 0; from < all.length; from += FILLED_AT_ONCE) {
@@ -95,10 +93,7 @@ export async function openFiller(redisUrl: string, eventsMax = 50_000) {
     fill: async (stem: string, count: number, perGroup: number, ttlSeconds = 3600) => {
       await fillEach(Array.from({ length: count }, (_, n) => ({ ...instance(stem, n, perGroup), ttlSeconds })));
     },
-    close: () => {
-      view.end();
-      store.connection.disconnect();
-    },
+    close: () => store.connection.disconnect(),
   };
 }
 

@@ -28,7 +28,7 @@ import { installValidation } from './http/validation.js';
 import { watchRoutes } from './http/watch.js';
 import type { Prober } from './registry/prober.js';
 import type { LeaseLimits } from './registry/registration.js';
-import type { Registry } from './registry/registry.js';
+import type { ServedRegistry } from './registry/served/served-registry.js';
 import type { View } from './registry/view.js';
 
 const BODY_LIMIT = 64 * 1024;
@@ -45,7 +45,7 @@ const HTTP_OPTIONS = {
 };
 
 export interface AppOptions {
-  registry: Registry;
+  registry: ServedRegistry;
   /** The registry's memory: whether it can answer, and whom to tell when the application closes. */
   view: View;
   tokens: TokenStore;
@@ -120,11 +120,11 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   installMetrics(app, metrics, view, options.metricsPublic ?? false);
 
   await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober, unread });
-  await app.register(instanceRoutes, { prefix: '/sd/v1', view, lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
+  await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
   await app.register(historyRoutes, { prefix: '/sd/v1', unread, slices: view.slices });
-  await app.register(operationRoutes, { prefix: '/sd/v1', view, unread });
+  await app.register(operationRoutes, { prefix: '/sd/v1', unread, slices: view.slices });
   await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
   await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable, ...(options.waitsFor && { waitsFor: options.waitsFor }) });
   await installDocs(app);

@@ -17,7 +17,7 @@ import { jobsPrefix } from './redis/keys.js';
 import { RedisMaintenance } from './redis/maintenance.js';
 import { connectStore, createStore, opened, type Patience } from './redis/open-store.js';
 import { Reader } from './redis/reader.js';
-import { RedisRegistry } from './redis/redis-registry.js';
+import { serve } from './redis/serve.js';
 import { SessionSecret } from './redis/session-secret.js';
 import { Standing } from './redis/standing.js';
 import type { Store } from './redis/store.js';
@@ -79,7 +79,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const state: { draining: boolean; waitsFor?: string | undefined } = { draining: false };
   const app = await buildApp({
     ...config,
-    registry: new RedisRegistry(store, view, createPast(parts, store)),
+    registry: serve(store, view, createPast(parts, store)),
     view,
     tokens,
     sessionSecret: () => sessions.current,

@@ -117,3 +117,4 @@ export const GroupsReply = Type.Object(
   },
   { $id: 'GroupsReply' },
 );
+export type GroupsReply = Static<typeof GroupsReply>;

@@ -69,6 +69,7 @@ const Change = Type.Union([Type.Unsafe<Static<typeof Event>>(Type.Ref('Event')),
   $id: 'Change',
   description: 'Data of the events `registered`, `updated`, `removed`, `expired`, `restored`, `held`, `released`. Their `id` is the `revision`',
 });
+export type Change = Static<typeof Change>;
 
 export const EventsQuery = Type.Object(
   {
@@ -92,6 +93,7 @@ export const EventsReply = Type.Object(
   },
   { $id: 'EventsReply' },
 );
+export type EventsReply = Static<typeof EventsReply>;
 
 /** The shapes of the log, for whoever compiles or documents them. */
 export const eventSchemas = [InstanceEvent, HoldEvent, Moved, Event, Change];

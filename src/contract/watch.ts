@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type, type Static } from 'typebox';
 import type { Instance } from './instance.js';
 import { blank, GroupName, InstanceId, Revision, Timestamp, TypeName } from './names.js';
 
@@ -19,16 +19,19 @@ const Snapshot = Type.Object(
   },
   { $id: 'Snapshot', description: 'Data of `snapshot`: what there is, in frames of at most 1,000; only the last has an `id`' },
 );
+export type Snapshot = Static<typeof Snapshot>;
 
 const Bookmark = Type.Object(
   { revision: Revision },
   { $id: 'Bookmark', description: 'Data of `bookmark`: nothing of yours changed up to here; resume from it' },
 );
+export type Bookmark = Static<typeof Bookmark>;
 
 const Reset = Type.Object(
   { reason: Type.String({ examples: ['the log no longer reaches back to this position'] }) },
   { $id: 'Reset', description: 'Data of `reset`: forget what you have, a snapshot follows' },
 );
+export type Reset = Static<typeof Reset>;
 
 const PerformanceFrame = Type.Object(
   {
@@ -44,6 +47,7 @@ const PerformanceFrame = Type.Object(
   },
   { $id: 'PerformanceFrame', description: 'Data of `performance`: only with `performance=true`, at most once a second per instance' },
 );
+export type PerformanceFrame = Static<typeof PerformanceFrame>;
 
 /**
  * What `data` of a watch's events holds, by the name of the event. Clients tell them apart by that name; `Change` by its `kind`, too,

@@ -1,8 +1,9 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RegistryError } from '../registry/errors.js';
-import type { Caller, Registry } from '../registry/registry.js';
-import { ScopedRegistry } from '../registry/scoped-registry.js';
+import type { Caller } from '../registry/registry.js';
+import { ScopedRegistry } from '../registry/served/scoped-registry.js';
+import type { ServedRegistry } from '../registry/served/served-registry.js';
 import { addressOf } from './observed.js';
 import { findSession, type SessionSecret } from './session.js';
 import type { Token, TokenStore, TokenVerb } from './tokens.js';
@@ -24,7 +25,7 @@ declare module 'fastify' {
     /** Who calls; null on public routes. */
     token: Token | null;
     /** The registry as this token may see it. */
-    registry: Registry;
+    registry: ServedRegistry;
   }
 }
 
@@ -59,7 +60,7 @@ export const callerOf = ({ token }: FastifyRequest): Caller => ({ name: token?.n
 export interface AuthOptions {
   tokens: TokenStore;
   sessionSecret: SessionSecret;
-  registry: Registry;
+  registry: ServedRegistry;
   rateLimitPerSecond: number | undefined;
 }
 
@@ -86,7 +87,7 @@ export async function installAuth(app: FastifyInstance, { tokens, sessionSecret,
     if (!limit.isAllowed && limit.isExceeded) throw new RegistryError('rate_limited', `more than ${rateLimitPerSecond} requests a second with this token`);
   };
 
-  const scoped = new WeakMap<Token, Registry>();
+  const scoped = new WeakMap<Token, ServedRegistry>();
   const registryFor = (token: Token) => {
     if (!token.scope) return registry;
     const known = scoped.get(token) ?? new ScopedRegistry(registry, token.scope);

@@ -3,7 +3,8 @@ import { Type } from 'typebox';
 import { Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, InstanceParams } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
 import { heartbeatIntervalMs } from '../registry/lease.js';
-import type { Beat, BeatResult, Registry } from '../registry/registry.js';
+import type { Beat, BeatResult, Registrar } from '../registry/registry.js';
+import { isoOf } from '../registry/record.js';
 import { forbiddenInstance, notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import { laterRevision } from '../registry/revision.js';
 import type { Pressure } from './pressure.js';
@@ -55,7 +56,7 @@ const batchRoute = {
 
 /** `/sd/v1/…/heartbeat` and `/sd/v1/heartbeats`. */
 export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions> = (app, { heartbeatIntervalMs: configuredMs, pressure, observe }, done) => {
-  const beat = async (registry: Registry, beats: Beat[]) => {
+  const beat = async (registry: Registrar, beats: Beat[]) => {
     try {
       const results = await registry.heartbeat(beats);
       for (const { status } of results) observe(status);
@@ -88,13 +89,6 @@ export const heartbeatRoutes: FastifyPluginCallbackTypebox<HeartbeatRouteOptions
   });
   done();
 };
-
-/** Beats of one turn share their time, and writing a date is slow beside the rest of a heartbeat. */
-let lastIso = { ms: 0, text: '' };
-function isoOf(ms: number): string {
-  if (lastIso.ms !== ms) lastIso = { ms, text: new Date(ms).toISOString() };
-  return lastIso.text;
-}
 
 function refusalOf(id: string, result: Exclude<BeatResult, { status: 200 }>): RegistryError {
   switch (result.status) {

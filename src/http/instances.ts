@@ -7,7 +7,6 @@ import { RegistryError } from '../registry/errors.js';
 import { heartbeatIntervalMs } from '../registry/lease.js';
 import { completeRegistration, type LeaseLimits } from '../registry/registration.js';
 import { notFound } from '../registry/refusals.js';
-import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
 import { observedIp } from './observed.js';
@@ -16,7 +15,6 @@ import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, notFoundPr
 import { sayUncertain } from './stale.js';
 
 export interface InstanceRouteOptions {
-  view: View;
   lease: LeaseLimits;
   heartbeatIntervalMs: number;
   pressure: Pressure;
@@ -81,7 +79,7 @@ const removeRoute = {
 } as const;
 
 /** `/sd/v1/instances`: register, look at, change, remove. */
-export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, { view, ...options }, done) => {
+export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> = (app, options, done) => {
   app.post('/instances', registerRoute, async (request, reply) => {
     const { publicIp, privateIp } = request.body;
     options.warnOfForwarded(request, (publicIp ?? privateIp) !== undefined);
@@ -95,8 +93,8 @@ export const instanceRoutes: FastifyPluginCallbackTypebox<InstanceRouteOptions> 
   });
 
   app.get('/instances/:id', getRoute, async (request, reply) => {
-    const found = await request.registry.find(request.params.id, freshnessOf(request.query));
-    sayUncertain(reply, view); // of a 404 too
+    const { found, ...certainty } = await request.registry.find(request.params.id, freshnessOf(request.query));
+    sayUncertain(reply, certainty); // of a 404 too
     if (!found) throw notFound(request.params.id);
     reply.header('x-revision', found.revision);
     return found.instance;

@@ -3,7 +3,6 @@ import { EvictReply, FreshnessQuery, GroupParams, GroupsReply } from '../contrac
 import { Body, listParts } from '../registry/body.js';
 import type { GroupCount } from '../registry/group.js';
 import type { Slices } from '../registry/slices.js';
-import type { View } from '../registry/view.js';
 import { callerOf } from './auth.js';
 import { freshnessOf } from './discovery-query.js';
 import { sendJson } from './large-body.js';
@@ -12,7 +11,7 @@ import { sayUncertain } from './stale.js';
 import type { Unread } from './unread.js';
 
 export interface OperationRouteOptions {
-  view: View;
+  slices: Slices;
   unread: Unread;
 }
 
@@ -53,11 +52,11 @@ function bodyOf(groups: GroupCount[], slices: Slices): Body {
 }
 
 /** `/sd/v1/groups`: what is registered, at a glance, and what is held. */
-export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { view, unread }, done) => {
+export const operationRoutes: FastifyPluginCallbackTypebox<OperationRouteOptions> = (app, { slices, unread }, done) => {
   app.get('/groups', groupsRoute, async (request, reply) => {
-    const groups = await request.registry.groups(freshnessOf(request.query));
-    sayUncertain(reply, view);
-    return sendJson(reply, await unread.hold(bodyOf(groups, view.slices), request.token?.name ?? '', reply.raw).write());
+    const { groups, ...certainty } = await request.registry.groups(freshnessOf(request.query));
+    sayUncertain(reply, certainty);
+    return sendJson(reply, await unread.hold(bodyOf(groups, slices), request.token?.name ?? '', reply.raw).write());
   });
 
   app.post('/groups/:type/:group/evict', evictRoute, async (request) => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Maintenance } from '../registry/registry.js';
+import type { Maintenance } from '../registry/maintenance.js';
 
 export interface SweepObserver {
   swept: (result: { evicted: number; rescored: number; seconds: number }) => void;

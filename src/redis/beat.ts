@@ -38,5 +38,3 @@ export function beatResult(reply: unknown): BeatResult {
   }
 }
 
-/** It changes more than rides the beats. */
-export const isPatch = ({ status, customState, labels }: Beat) => status !== undefined || customState !== undefined || labels !== undefined;

@@ -1,7 +1,7 @@
 import { withinScope, type Change } from '../registry/change.js';
 import { RegistryError } from '../registry/errors.js';
 import type { HistoryQuery, WatchQuery } from '../registry/queries.js';
-import type { History } from '../registry/registry.js';
+import type { History } from '../registry/served/served-registry.js';
 import { compareIds, type Position } from '../registry/revision.js';
 import { asksFor, inScope } from '../registry/scope.js';
 import { decodeChange } from './log-entry.js';

@@ -5,7 +5,7 @@ export class RegistryError extends Error {
   constructor(
     readonly code: ProblemCode,
     message: string,
-    readonly details: { errors?: FieldError[]; instanceId?: string; incarnation?: string; cause?: unknown } = {},
+    readonly details: { errors?: FieldError[]; instanceId?: string; incarnation?: string; cause?: unknown; /** The store's, where it refused. */ epoch?: string } = {},
   ) {
     super(message, { cause: details.cause });
     this.name = 'RegistryError';

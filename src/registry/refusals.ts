@@ -2,11 +2,12 @@ import { invalidField, RegistryError } from './errors.js';
 import type { Home } from './home.js';
 import { inScope, type Scope } from './scope.js';
 
-export const notFound = (id: string, advice = '') =>
-  new RegistryError('instance_not_found', `no live instance '${id}' here${advice}`);
+/** `epoch`: of the store that says so. */
+export const notFound = (id: string, advice = '', epoch?: string) =>
+  new RegistryError('instance_not_found', `no live instance '${id}' here${advice}`, { ...(epoch !== undefined && { epoch }) });
 
-export const stale = (id: string) =>
-  new RegistryError('stale_incarnation', `another process owns '${id}' now: do not register it again`);
+export const stale = (id: string, epoch?: string) =>
+  new RegistryError('stale_incarnation', `another process owns '${id}' now: do not register it again`, { ...(epoch !== undefined && { epoch }) });
 
 export const tooManyLabels = () => invalidField('/labels', 'must leave at most 32 labels once merged');
 

@@ -184,10 +184,10 @@ export class View {
     return this.#loaded?.table.members.get(id)?.record ?? this.pending.makes(id);
   }
 
-  /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says. */
-  incarnationOf(id: string): string | undefined {
+  /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says; acknowledged before `asOf`. */
+  incarnationOf(id: string, asOf?: number): string | undefined {
     const member = this.#loaded?.table.members.get(id);
-    return this.pending.makes(id)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
+    return this.pending.makes(id, asOf)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
   }
 
   /** The log became another a moment ago: other replicas may still be giving back what only they know. */

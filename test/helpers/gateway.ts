@@ -10,7 +10,7 @@ import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js
 import { createTcpProber } from '../../src/probes/tcp.js';
 import { RedisMaintenance } from '../../src/redis/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
 import type { View } from '../../src/registry/view.js';
 import { openView, strongByDefault } from './view.js';
@@ -52,7 +52,7 @@ export async function openRegistry(setup: StoreSetup = {}) {
     store.connection.disconnect();
   });
   const maintenance = new RedisMaintenance(store, { minSeconds: 1, maxSeconds: 3600 }, silent);
-  const registryOf = (view: View) => (fromMemory ? new RedisRegistry(store, view) : strongByDefault(new RedisRegistry(store, view)));
+  const registryOf = (view: View) => (fromMemory ? serve(store, view) : strongByDefault(serve(store, view)));
   const { view, reader } = await openView(store, config, cleanup, maxStaleMs);
   /** As a replica that starts now has it: its view has just been loaded. */
   const startAnother = async () => registryOf((await openView(store, config, cleanup)).view);

@@ -3,13 +3,13 @@ import { stringify } from 'yaml';
 import { buildApp } from '../../src/app.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { TokenStore } from '../../src/http/tokens.js';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import type { View } from '../../src/registry/view.js';
 
 /** The OpenAPI document as the routes say it now. No handler runs, so no registry is needed. */
 export async function renderOpenapi(): Promise<string> {
   const app = await buildApp({
-    registry: {} as Registry,
+    registry: {} as ServedRegistry,
     view: { end: () => undefined } as View,
     sessionSecret: () => undefined,
     tokens: new TokenStore([]),

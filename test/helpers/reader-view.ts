@@ -2,10 +2,10 @@ import { expect, inject, onTestFinished } from 'vitest';
 import { sseFrames } from '../../src/http/sse-frames.js';
 import { openReaderConnection } from '../../src/redis/open-store.js';
 import { Reader } from '../../src/redis/reader.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import type { Store } from '../../src/redis/store.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { View } from '../../src/registry/view.js';
 import { WatchHub } from '../../src/registry/watch-hub.js';
 import { openRegistry, silent, type StoreSetup } from './gateway.js';
@@ -19,7 +19,7 @@ import { openView } from './view.js';
 export type Opened = Awaited<ReturnType<typeof openRegistry>>;
 export const ALL = { limit: 10_000 };
 export const names = (count: number, stem = 'i') => Array.from({ length: count }, (_, i) => `${stem}-${i}`);
-export const registerAll = (registry: Registry, ids: string[], ttlSeconds = 30) =>
+export const registerAll = (registry: ServedRegistry, ids: string[], ttlSeconds = 30) =>
   Promise.all(ids.map((instanceId, i) => registry.register(complete({ instanceId, group: `kr-${i % 3}`, ttlSeconds }), CALLER)));
 export const idsOf = (view: View) => view.answer(ALL).read().instances.map(({ instanceId }) => instanceId).sort();
 
@@ -70,7 +70,7 @@ export async function openGated(opened: Opened, url = inject('redisUrl')) {
   const gate = await openGate(Number(new URL(url).port));
   onTestFinished(gate.close);
   const gated = await openView(opened.store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) });
-  return { gate, ...gated, registry: new RedisRegistry(opened.store, gated.view) };
+  return { gate, ...gated, registry: serve(opened.store, gated.view) };
 }
 
 /** As a replica over an external Redis has it: a young epoch is not believed at once. */

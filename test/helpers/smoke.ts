@@ -3,16 +3,16 @@ import { expect, onTestFinished } from 'vitest';
 import { RedisMaintenance } from '../../src/redis/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
 import type { ConnectionConfig } from '../../src/redis/connection.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import type { Store } from '../../src/redis/store.js';
 import { silent } from './gateway.js';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { openView, strongByDefault } from './view.js';
 import { CALLER, complete, expectAgreement, expectChain, lapse, readStore } from './store.js';
 
 interface Smoke {
   store: Store;
-  registry: Registry;
+  registry: ServedRegistry;
   /** Closes what is open to the store. */
   close: () => Promise<void>;
 }
@@ -26,7 +26,7 @@ export async function openSmoke(config: ConnectionConfig, prefix: string, plainL
     store.connection.disconnect();
   };
   onTestFinished(close);
-  return { store, close, registry: strongByDefault(new RedisRegistry(store, opened.view)) };
+  return { store, close, registry: strongByDefault(serve(store, opened.view)) };
 }
 
 /** Every verb once, on whatever kind of Redis is behind `store`; `raw` looks at its keys. */
@@ -54,7 +54,7 @@ export async function exercise({ store, registry }: Smoke, raw: Redis) {
   expect(await maintenance.claimReconcile(1000)).toBe(true);
   expect(await maintenance.reconcile(AbortSignal.timeout(5000))).toEqual({ removed: 1, adopted: ['game:kr-1:hand'] });
 
-  expect(await registry.groups()).toMatchObject([{ group: 'kr-1', instances: 1 }, { group: 'us-1', instances: 1 }]);
+  expect((await registry.groups()).groups).toMatchObject([{ group: 'kr-1', instances: 1 }, { group: 'us-1', instances: 1 }]);
   const state = await readStore(raw, keys);
   expectAgreement(state);
   expectChain(state.events);

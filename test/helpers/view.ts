@@ -6,7 +6,7 @@ import { openReaderConnection } from '../../src/redis/open-store.js';
 import { Reader } from '../../src/redis/reader.js';
 import type { Store } from '../../src/redis/store.js';
 import type { Freshness } from '../../src/registry/queries.js';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { View } from '../../src/registry/view.js';
 import { WatchHub } from '../../src/registry/watch-hub.js';
 import { until } from './until.js';
@@ -36,9 +36,9 @@ export async function openView(store: Store, config: ConnectionConfig, cleanup: 
  * The same registry, of which every read is strong unless it says otherwise: most tests ask what a write has done, not how
  * soon it is seen.
  */
-export function strongByDefault(registry: Registry): Registry {
+export function strongByDefault(registry: ServedRegistry): ServedRegistry {
   const strong = (need: Freshness = {}) => (need.minRevision === undefined ? { ...need, strong: true } : need);
-  const own = Object.create(registry) as Registry;
+  const own = Object.create(registry) as ServedRegistry;
   own.find = (id, need) => registry.find(id, strong(need));
   own.discover = (query, need, poll) => registry.discover(query, strong(need), poll);
   own.groups = (need, scope) => registry.groups(strong(need), scope);

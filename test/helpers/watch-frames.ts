@@ -1,10 +1,10 @@
 import { onTestFinished } from 'vitest';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { FrameParser, type Frame } from './sse.js';
 import { until } from './until.js';
 
 /** What a watcher of everything is sent, as frames. */
-export async function watchFrames(registry: Registry, from?: string) {
+export async function watchFrames(registry: ServedRegistry, from?: string) {
   const frames: Frame[] = [];
   const parser = new FrameParser((frame) => frames.push(frame));
   let [closed, gone] = [false, () => undefined as void];

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { buildGateway, openRegistry, registration, type StoreSetup } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { startRedis } from '../helpers/redis.js';
@@ -9,7 +9,7 @@ import { until } from '../helpers/until.js';
 /** A gateway whose reads are no fresher than they are asked to be: the other tests' are strong unless they say otherwise. */
 async function plainGateway(setup: StoreSetup = {}) {
   const { store, view, prefix } = await openRegistry(setup);
-  return buildGateway({ ...setup, prefix, registry: new RedisRegistry(store, view), view });
+  return buildGateway({ ...setup, prefix, registry: serve(store, view), view });
 }
 
 /** Two replicas over one prefix: one reads, the other writes. */

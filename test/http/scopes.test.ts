@@ -1,5 +1,5 @@
-import type { Registry } from '../../src/registry/registry.js';
-import { ScopedRegistry } from '../../src/registry/scoped-registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
+import { ScopedRegistry } from '../../src/registry/served/scoped-registry.js';
 import { describe, expect, test } from 'vitest';
 import { caller, registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
@@ -113,7 +113,7 @@ test('a heartbeat with a scoped token for an id that is nowhere counts only wher
   const sent: unknown[] = [];
   const unknown = { status: 404, code: 'instance_not_found' };
   const nowhere = { locate: (ids: string[]) => Promise.resolve(ids.map(() => undefined)), heartbeat: (beats: unknown[]) => Promise.resolve(beats.map((beat) => (sent.push(beat), unknown))) };
-  const scoped = new ScopedRegistry(nowhere as unknown as Registry, { groups: ['kr-*'] });
+  const scoped = new ScopedRegistry(nowhere as unknown as ServedRegistry, { groups: ['kr-*'] });
   expect(await scoped.heartbeat([{ instanceId: 'x' }])).toEqual([unknown]);
   expect(sent).toEqual([{ instanceId: 'x', home: { type: '', group: '' } }]);
 });

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { startJobs } from '../../src/jobs/jobs.js';
 import { runSweep, type SweepObserver } from '../../src/jobs/sweep.js';
-import type { Maintenance } from '../../src/registry/registry.js';
+import type { Maintenance } from '../../src/registry/maintenance.js';
 import { createConnection } from '../../src/redis/connection.js';
 import { jobsPrefix } from '../../src/redis/keys.js';
 import { parseRedisUrl } from '../../src/redis/url.js';

@@ -39,7 +39,7 @@ export const store: Mutant[] = [
   {
     name: 'ack-without-pending',
     guard: 'a registration is remembered from its acknowledgement on',
-    find: 'this.view.acknowledged(instanceId, revision, registered(registration, revision));',
+    find: 'this.acknowledged(registration.instanceId, revision, registered(registration, revision));',
     replace: 'void registered;',
     test: 'test/recovery/pending.test.ts',
   },
@@ -243,17 +243,24 @@ export const store: Mutant[] = [
     test: 'test/recovery/parked.test.ts',
   },
   {
+    name: 'doubted-for-who-came-later',
+    guard: 'a call is not run again for an instance that was registered after it was sent',
+    find: 'if (status === 404) return this.view.incarnationOf(id, sentAt);',
+    replace: 'if (status === 404) return this.view.incarnationOf(id);',
+    test: 'test/redis/turns.test.ts',
+  },
+  {
     name: 'parked-patch-refused',
     guard: 'a patch or removal that Redis does not know is judged by the view',
-    find: 'const incarnation = this.#doubted((reply as [number])[0], id, guard);',
-    replace: 'const incarnation = this.#doubted((reply as [number])[0] + 1000, id, guard);',
+    find: 'const incarnation = this.#doubted(statusOf(error), id, guard, sentAt);',
+    replace: 'const incarnation = this.#doubted(statusOf(error) + 1000, id, guard, sentAt);',
     test: 'test/recovery/parked.test.ts',
   },
   {
     name: 'parked-refused',
     guard: 'a beat that Redis does not know is judged by the view',
-    find: 'const incarnation = this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation);',
-    replace: 'const incarnation = this.#doubted(status + 1000, beats[i]?.instanceId as string, guarded[i]?.incarnation);',
+    find: '(status, i) => this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation, sentAt)',
+    replace: '(status, i) => this.#doubted(status + 1000, beats[i]?.instanceId as string, guarded[i]?.incarnation, sentAt)',
     test: 'test/recovery/parked.test.ts',
   },
   {
@@ -266,7 +273,7 @@ export const store: Mutant[] = [
   {
     name: 'patch-without-pending',
     guard: 'a patch is remembered from its acknowledgement on',
-    find: 'this.view.acknowledged(id, revision, () => instance);',
+    find: 'this.acknowledged(id, revision, () => instance);',
     replace: '',
     test: 'test/recovery/pending.test.ts',
   },
@@ -280,7 +287,7 @@ export const store: Mutant[] = [
   {
     name: 'removal-without-pending',
     guard: 'a removal is remembered from its acknowledgement on',
-    find: 'this.view.acknowledged(id, revision, () => undefined);',
+    find: 'this.acknowledged(id, result, () => undefined);',
     replace: '',
     test: 'test/recovery/pending.test.ts',
   },
@@ -295,7 +302,7 @@ export const store: Mutant[] = [
     name: 'restore-unread',
     guard: 'a beat is judged only when this replica has read to the head of the log',
     find: `try {
-      await this.#catchUp({ strong: true });`,
+      await this.restorer.catchUp({ strong: true });`,
     replace: 'try {',
     also: [
       { find: `import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './restore.js';`, replace: `import { takePulse } from './pulse.js';
@@ -379,15 +386,15 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
   {
     name: 'unknown-said-too-early',
     guard: 'who is unknown is not said while the replicas give back what they know',
-    find: 'return epoch !== this.view.position?.epoch || this.view.reuniting;',
-    replace: 'return epoch === undefined;',
+    find: 'return epoch !== undefined && (epoch !== this.view.position?.epoch || this.view.reuniting);',
+    replace: 'return false;',
     test: 'test/recovery/parked.test.ts',
   },
   {
     name: 'unread-epoch-believed',
     guard: 'who is unknown is not said by a replica that has not read the epoch of the store',
-    find: 'return epoch !== this.view.position?.epoch || this.view.reuniting;',
-    replace: 'return epoch === undefined || this.view.reuniting;',
+    find: 'return epoch !== undefined && (epoch !== this.view.position?.epoch || this.view.reuniting);',
+    replace: 'return epoch !== undefined && this.view.reuniting;',
     test: 'test/recovery/parked.test.ts',
   },
   {

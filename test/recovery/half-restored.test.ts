@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { restore } from '../../src/redis/restore.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { CALLER, complete, redisNow } from '../helpers/store.js';
@@ -42,7 +42,7 @@ test('an epoch that began with nothing that anybody knew says for how long serve
   const { view, store } = await openReplica(bare, { ownStore: false });
   await until(async () => (await raw.hget(keys.epoch, 'id')) !== null);
   await raw.hset(keys.epoch, 'at', (await redisNow(raw)) - 10_000);
-  const { call } = await buildGateway({ prefix, registry: new RedisRegistry(store, view), view });
+  const { call } = await buildGateway({ prefix, registry: serve(store, view), view });
   await until(() => view.loaded);
   const { headers } = await call.get('/instances').expect(200);
   for (const path of ['/instances', '/instances/nobody', '/groups']) {

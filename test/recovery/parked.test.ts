@@ -1,6 +1,6 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { parseRedisUrl } from '../../src/redis/url.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { openDelayGate } from '../guarantees/helpers/delay-gate.js';
 import { buildGateway, caller, registration } from '../helpers/gateway.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
@@ -110,7 +110,7 @@ test('a heartbeat, right after a loss, of one that only another replica knows is
 
 test('a removal, a patch and a heartbeat right after a loss, of one that only another replica knows, are told to try again: by a replica that starts, too', async () => {
   const { a, b, raw, keys } = await openPair();
-  const starting = new RedisRegistry(a.store, emptyView());
+  const starting = serve(a.store, emptyView());
   b.gate.halt();
   await registerAll(a, ['fresh']);
   a.gate.halt(); // so nothing is given back yet
@@ -157,7 +157,7 @@ test('late heartbeats through another replica, its reader up to 200 ms behind, r
   onTestFinished(gate.close);
   const late = await openView((a as Replica).store, { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) });
   gate.delay(({ role, to }) => (role === 'reader' && to === 'replica' ? Math.random() * 200 : 0));
-  const other = new RedisRegistry((a as Replica).store, late.view);
+  const other = serve((a as Replica).store, late.view);
   const said = new Map<number, number>();
   for (let round = 0; round < 10; round++) {
     const ids = names(40, `r${round}`);

@@ -2,8 +2,8 @@ import { expect, test, vi } from 'vitest';
 import { LookBack } from '../../src/redis/history.js';
 import type { Change } from '../../src/registry/change.js';
 import type { HistoryQuery } from '../../src/registry/queries.js';
-import type { History, Registry } from '../../src/registry/registry.js';
 import { parseRevision, type Position } from '../../src/registry/revision.js';
+import type { History, ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { eventsIn } from '../helpers/events.js';
 import { CALLER, complete, lapse } from '../helpers/store.js';
@@ -26,7 +26,7 @@ async function openLog() {
   return { ...opened, log, epoch };
 }
 
-async function allPages(registry: Registry, query: HistoryQuery, forward: boolean, epoch: string) {
+async function allPages(registry: ServedRegistry, query: HistoryQuery, forward: boolean, epoch: string) {
   const pages: History[] = [];
   for (let at: Position | undefined = forward ? { epoch, id: '' } : undefined; ; ) {
     const page = await registry.history({ ...query, ...(at && (forward ? { after: at } : { before: at })) });

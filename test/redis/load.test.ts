@@ -6,7 +6,7 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { Load } from '../../src/redis/load.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
 import type { Store } from '../../src/redis/store.js';
-import type { Registry } from '../../src/registry/registry.js';
+import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { RegistryError } from '../../src/registry/errors.js';
 import type { Table } from '../../src/registry/table.js';
 import { openDelayGate } from '../guarantees/helpers/delay-gate.js';
@@ -48,7 +48,7 @@ async function expectAsInRedis({ raw, keys, registry }: Opened, view: View) {
 }
 
 /** Registers, renews, changes, moves and removes at random until told to stop. */
-function keepBusy(registry: Registry, seed: number) {
+function keepBusy(registry: ServedRegistry, seed: number) {
   const draws = fc.sample(fc.record({ verb: fc.nat(9), n: fc.nat(399), of: fc.nat(2), life: fc.nat(1) }), { numRuns: 20_000, seed });
   let running = true;
   const work = async (mine: typeof draws) => {
@@ -200,7 +200,7 @@ async function openSlow(url: string, ms: number, asked: (bytes: Buffer) => unkno
   return { target: parseRedisUrl(`redis://127.0.0.1:${gate.port}`) };
 }
 
-const registerMany = async (registry: Registry, count: number) => {
+const registerMany = async (registry: ServedRegistry, count: number) => {
   for (let from = 0; from < count; from += 250) {
     await Promise.all(Array.from({ length: 250 }, (_, i) => registry.register(complete({ instanceId: `i-${from + i}`, group: `kr-${i % 5}`, ttlSeconds: 600 }), CALLER)));
   }

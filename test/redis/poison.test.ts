@@ -38,7 +38,7 @@ test.each(SPOILT)('when $title, the others are still discovered', async ({ spoil
     const others = instances.map(({ instanceId }) => instanceId).filter((id) => id !== 'bad');
     expect(others).toEqual(['a', 'z']);
   }
-  expect(await registry.groups()).toMatchObject([{ type: 'game', group: 'kr-1' }]);
+  expect((await registry.groups()).groups).toMatchObject([{ type: 'game', group: 'kr-1' }]);
 });
 
 test.each(SPOILT)('when $title, the others are still swept', async ({ spoil }) => {

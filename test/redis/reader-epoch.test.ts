@@ -1,5 +1,5 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { parseRevision } from '../../src/registry/revision.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { ALL, expectAsFresh, idsOf, instancesIn, names, observe, openCautious, openGated, openOwn, registerAll, type Opened } from '../helpers/reader-view.js';
@@ -55,7 +55,7 @@ test('a Redis that is flushed is given back everything: answers go on, and watch
   const cautious = await openCautious(store, redis.url);
   await registry.remove('i-9', {}, CALLER);
   await until(() => [opened.view, cautious.view].every((view) => idsOf(view).length === 9));
-  const watcher = await watchFrames(new RedisRegistry(store, cautious.view));
+  const watcher = await watchFrames(serve(store, cautious.view));
   const [before, seen] = [await epochOf(opened), observe(cautious.view)];
   await raw.flushall();
   await recovered(opened, watcher, before);

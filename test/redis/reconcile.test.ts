@@ -82,7 +82,7 @@ test.each(ODD)('a Hash written by hand with $title is adopted, without what is u
   const opened = await openRegistry();
   await writeByHand(opened, 'hand', fields);
   expect((await opened.maintenance.reconcile(soon())).adopted).toEqual([`${HOME}:hand`]);
-  const found = await opened.registry.find('hand');
+  const { found } = await opened.registry.find('hand');
   expect(found?.instance).toMatchObject(adopted);
   if (!('publicIp' in adopted)) expect(found?.instance).not.toHaveProperty('publicIp');
   expect(found?.instance).not.toHaveProperty('privateIp');
@@ -94,7 +94,7 @@ test.each([{ seconds: 1, ttlSeconds: 5 }, { seconds: 86_400, ttlSeconds: 60 }])(
   await writeByHand(opened, 'hand', { hostname: 'h' }, { seconds });
   const bounded = new RedisMaintenance(opened.store, { minSeconds: 5, maxSeconds: 60 }, pino({ level: 'silent' }));
   await bounded.reconcile(soon());
-  expect((await opened.registry.find('hand'))?.instance.ttlSeconds).toBe(ttlSeconds);
+  expect((await opened.registry.find('hand')).found?.instance.ttlSeconds).toBe(ttlSeconds);
 });
 
 test.each([
@@ -134,7 +134,7 @@ test('a stray member does not move an instance that is registered elsewhere, lap
     expect(await maintenance.reconcile(soon())).toEqual({ removed: 1, adopted: [] });
     expectAgreement(await readStore(raw, keys));
   }
-  expect((await registry.find('a'))?.instance.group).toBe('us-1');
+  expect((await registry.find('a')).found?.instance.group).toBe('us-1');
   expect(await raw.xlen(keys.events)).toBe(1);
 });
 

@@ -79,7 +79,7 @@ async function take(action: Step, model: Model, { registry, maintenance, raw, ke
     case 'patch': {
       const change = { ...action.patch, ...definedOf({ cordoned: action.cordoned }) };
       const expected = model.patch(action.id, change, action.home);
-      const answer = registry.patch(action.id, change, CALLER, action.home);
+      const answer = registry.patch(action.id, change, CALLER, { home: action.home });
       return expect(await answer.then(() => 200, statusOf)).toBe(expected);
     }
     case 'remove': {
@@ -177,7 +177,7 @@ async function expectSameViews(model: Model, { registry, store }: Opened) {
   const followed = (await registry.discover({ limit: 100 })).answer.read().instances;
   expect(followed.map(({ instanceId }) => instanceId).sort(), 'in the view that followed').toEqual([...model.instances.keys()].sort());
   for (const { expiresAt: _, ...rest } of loaded) {
-    expect((await registry.find(rest.instanceId))?.instance, `record of ${rest.instanceId}`).toMatchObject(rest);
+    expect((await registry.find(rest.instanceId)).found?.instance, `record of ${rest.instanceId}`).toMatchObject(rest);
     const { lastHeartbeat: __, ...content } = rest; // in a list it may be a second old
     expect(followed.find(({ instanceId }) => instanceId === rest.instanceId), `record of ${rest.instanceId} in a list`).toMatchObject(content);
   }

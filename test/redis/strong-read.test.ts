@@ -13,7 +13,7 @@ test('a strong read sees a heartbeat that was acknowledged in the same milliseco
   const unseen: string[] = [];
   for (const instanceId of ids) {
     expect(await registry.heartbeat([{ instanceId }])).toMatchObject([{ status: 200 }]);
-    if (!(await registry.find(instanceId, { strong: true }))) unseen.push(instanceId);
+    if (!(await registry.find(instanceId, { strong: true })).found) unseen.push(instanceId);
   }
   expect(unseen).toEqual([]);
 });

@@ -6,7 +6,7 @@ import { createMetrics } from '../../src/http/metrics.js';
 import { sseFrames } from '../../src/http/sse-frames.js';
 import { openReaderConnection } from '../../src/redis/open-store.js';
 import { Reader } from '../../src/redis/reader.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { parseRedisUrl } from '../../src/redis/url.js';
 import { eventsIn } from '../helpers/events.js';
 import { buildGateway, openRegistry, silent, TOKEN } from '../helpers/gateway.js';
@@ -31,7 +31,7 @@ async function countingGateway() {
     await reader.stop();
   });
   await until(() => view.loaded);
-  const registry = strongByDefault(new RedisRegistry(opened.store, view));
+  const registry = strongByDefault(serve(opened.store, view));
   const gateway = await buildGateway({ prefix: opened.prefix, registry, view, metrics });
   const { port } = gateway.app.server.address() as AddressInfo;
   return { ...gateway, registry, view, port, url: `http://127.0.0.1:${port}/sd/v1/watch` };

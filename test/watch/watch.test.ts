@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createMetrics } from '../../src/http/metrics.js';
 import { sseFrames } from '../../src/http/sse-frames.js';
-import { RedisRegistry } from '../../src/redis/redis-registry.js';
+import { serve } from '../../src/redis/serve.js';
 import { View } from '../../src/registry/view.js';
 import { WatchHub } from '../../src/registry/watch-hub.js';
 import { buildGateway, caller, openRegistry, registration, TOKEN, type GatewaySetup } from '../helpers/gateway.js';
@@ -313,7 +313,7 @@ describe('a watch is refused', () => {
   test('while the registry is not read yet, with 503, with or without a position', async () => {
     const { store, prefix } = await openRegistry();
     const view = new View({ hub: new WatchHub(sseFrames, { ended: () => undefined }), maxStaleMs: 1000 });
-    const { call } = await buildGateway({ prefix, registry: new RedisRegistry(store, view), view, metrics: createMetrics() });
+    const { call } = await buildGateway({ prefix, registry: serve(store, view), view, metrics: createMetrics() });
     for (const id of ['', 'x', 'epoch.1-1']) expectProblem(await call.get('/watch').set('Last-Event-ID', id), 503, 'store_unavailable');
     expect((await call.get('//metrics')).text).toMatch(/^rollcall_watchers 0$/m);
   });

@@ -6,7 +6,7 @@ import type { Keys } from '../../../src/redis/keys.js';
 import { openReaderConnection, openStore } from '../../../src/redis/open-store.js';
 import type { LoadReason } from '../../../src/redis/reader-options.js';
 import { Reader } from '../../../src/redis/reader.js';
-import { RedisRegistry } from '../../../src/redis/redis-registry.js';
+import { serve } from '../../../src/redis/serve.js';
 import { parseRedisUrl } from '../../../src/redis/url.js';
 import { logRecord } from '../../../src/registry/record.js';
 import { View } from '../../../src/registry/view.js';
@@ -67,7 +67,7 @@ export async function openReplica({ prefix, redisUrl }: Bare, { ownStore = true 
   };
   onTestFinished(close);
   if (ownStore) await until(() => view.loaded);
-  return { view, reader, store, gate, seen, registry: new RedisRegistry(store, view), close };
+  return { view, reader, store, gate, seen, registry: serve(store, view), close };
 }
 export type Replica = Awaited<ReturnType<typeof openReplica>>;
 

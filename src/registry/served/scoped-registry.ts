@@ -1,11 +1,12 @@
-import type { InstancePatch } from '../contract/index.js';
-import { RegistryError } from './errors.js';
-import { forbiddenHome, forbiddenInstance, insistScope, notFound } from './refusals.js';
-import type { Home } from './home.js';
-import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from './queries.js';
-import type { Beat, BeatResult, Caller, CompleteRegistration, Registered, Registry, RemoveGuard } from './registry.js';
-import { inScope, type Scope } from './scope.js';
-import type { Sink } from './watch-frames.js';
+import type { InstancePatch } from '../../contract/index.js';
+import { RegistryError } from '../errors.js';
+import { forbiddenHome, forbiddenInstance, insistScope, notFound } from '../refusals.js';
+import type { Home } from '../home.js';
+import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../queries.js';
+import type { Beat, BeatResult, Caller, CompleteRegistration, Registered, RemoveGuard } from '../registry.js';
+import { inScope, type Scope } from '../scope.js';
+import type { Sink } from '../watch-frames.js';
+import type { ServedRegistry } from './served-registry.js';
 
 const ATTEMPTS = 3;
 const FORBIDDEN_BEAT: BeatResult = { status: 403, code: 'forbidden' };
@@ -16,9 +17,9 @@ const NOWHERE: Home = { type: '', group: '' };
  * A registry as a token with type and group patterns sees it. An instance's home is looked up first, and the verb itself
  * then insists on that home, so an id that moves in between is refused and not touched.
  */
-export class ScopedRegistry implements Registry {
+export class ScopedRegistry implements ServedRegistry {
   constructor(
-    private readonly registry: Registry,
+    private readonly registry: ServedRegistry,
     private readonly scope: Scope,
   ) {}
 
@@ -45,7 +46,7 @@ export class ScopedRegistry implements Registry {
   }
 
   async patch(id: string, patch: InstancePatch, caller: Caller) {
-    return this.registry.patch(id, patch, caller, await this.#homeOf(id));
+    return this.registry.patch(id, patch, caller, { home: await this.#homeOf(id) });
   }
 
   async remove(id: string, guard: RemoveGuard, caller: Caller) {
@@ -55,9 +56,9 @@ export class ScopedRegistry implements Registry {
   }
 
   async find(id: string, need?: Freshness) {
-    const found = await this.registry.find(id, need);
-    if (found) this.#insist(found.instance, id);
-    return found;
+    const sought = await this.registry.find(id, need);
+    if (sought.found) this.#insist(sought.found.instance, id);
+    return sought;
   }
 
   async discover(query: Discovery, need?: Freshness, poll?: Poll) {
