@@ -14,13 +14,8 @@ const LETTERS = 4 * 1024 * 1024;
 /** How much of the largest entry is remembered from one read to the next. */
 const FORGETS = 0.9;
 
-/** The log is not the continuation of what was read. */
-export class BrokenLog extends Error {
-  /** `sameEpoch`: it does not say so itself, by another epoch. */
-  constructor(readonly sameEpoch: boolean) {
-    super('the log does not go on from here');
-  }
-}
+/** How it shows that the log is not the continuation of what was read: it says so itself, by another epoch, or its chain has a gap. */
+export type LogBreak = 'epoch' | 'chain';
 
 /** One read of both streams. */
 export interface Read {
@@ -67,24 +62,25 @@ export class LogTail {
     return { askedAt, pulse: decodePulse(pulse), events, beats, more: { events: events.length === count, beats: beats.length === count } };
   }
 
-  /** Where nothing came, nothing may be missing. @throws {BrokenLog} */
-  insist({ events, pulse }: Read) {
-    if (events.length === 0 && pulse.head !== this.places.chain) throw new BrokenLog(true);
+  /** What a read says of the log as a whole, for who has read this epoch. Where nothing came, nothing may be missing. */
+  breakIn({ events, pulse }: Read, epoch: string): LogBreak | undefined {
+    if (pulse.epoch !== epoch) return 'epoch';
+    return events.length === 0 && pulse.head !== this.places.chain ? 'chain' : undefined;
   }
 
-  /** Decodes events and insists that each names the one before it. @throws {BrokenLog} */
-  take(events: Entry[], epoch: string): Change[] {
+  /** Decodes events, up to the first that does not name the one before it. */
+  take(events: Entry[], epoch: string): { changes: Change[]; broken: LogBreak | undefined } {
     const changes: Change[] = [];
     for (const entry of events) {
       const change = decodeChange(entry, epoch);
       if (change) {
-        if (change.prev !== this.places.chain) throw new BrokenLog(true);
+        if (change.prev !== this.places.chain) return { changes, broken: 'chain' };
         this.places.chain = change.id;
         changes.push(change);
       }
       this.places.events = entry[0];
     }
-    return changes;
+    return { changes, broken: undefined };
   }
 
   /** Returns the ids that the table does not know. */

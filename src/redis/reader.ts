@@ -6,8 +6,8 @@ import { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
 import { LeaseEnds } from './lease-ends.js';
 import type { Source } from './load.js';
-import { LoadLog, secondsSince } from './load-log.js';
-import { BrokenLog, LogTail, type Read } from './log-tail.js';
+import { LoadLog } from './load-log.js';
+import { LogTail, type LogBreak, type Read } from './log-tail.js';
 import type { Ring } from '../registry/ring.js';
 import { breakOf } from './continuity.js';
 import { Divergence, type DivergenceReason } from './divergence.js';
@@ -43,7 +43,6 @@ export class Reader {
   readonly #recovery: Recovery;
   readonly #divergence: Divergence;
   #memory: Ring | undefined; // the latest changes that were read, those too that Redis has lost since
-  #recoveringSince: number | undefined;
 
   /** Two connections: one to read with, and one to wait for news on. */
   constructor(
@@ -56,7 +55,7 @@ export class Reader {
     this.#ends = new LeaseEnds(source);
     this.#tail = new LogTail(source);
     this.#alarm = new Alarm(waiting, source.keys.events, TICK_MS);
-    this.#recovery = new Recovery(source, view);
+    this.#recovery = new Recovery(source, view, (seconds) => this.#recovered(seconds));
     this.#divergence = new Divergence(source);
     this.#loads = new LoadLog(log, options.observer);
   }
@@ -94,13 +93,14 @@ export class Reader {
         const reading = this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
         await this.#ends.goOn(this.#behind);
         const read = await reading;
-        if (read) await this.#take(read);
-        if (this.#behind || this.#ends.reading) continue;
+        const broken = read && (await this.#take(read));
+        if (broken) await this.#mend(broken);
+        if (broken || this.#behind || this.#ends.reading) continue;
         await sleep(PAUSE_MS);
         await this.#alarm.next();
-      } catch (error) {
+      } catch {
         if (this.#stopped) return;
-        await this.#failed(error as Error);
+        await this.#failed();
       }
     }
   }
@@ -115,29 +115,31 @@ export class Reader {
     this.#recovery.checkedFromMs = pulse.graceFromMs;
   }
 
-  /** Applies what was read. */
-  async #take(read: Read, { table } = this.#loaded as Loaded) {
+  /** Applies what was read, as far as the log goes on from what was read before. */
+  async #take(read: Read, { table } = this.#loaded as Loaded): Promise<LogBreak | undefined> {
     const { askedAt, pulse, events, beats, more } = read;
     this.#answered(pulse);
-    if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);
-    this.#tail.insist(read);
+    const elsewhere = this.#tail.breakIn(read, table.position.epoch);
+    if (elsewhere) return elsewhere;
     table.noteTime(pulse.nowMs);
     if (more.events) this.view.doubt();
     const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
     // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
     for await (const some of inSlices(events)) {
-      const changes = this.#tail.take(some, pulse.epoch);
+      const { changes, broken } = this.#tail.take(some, pulse.epoch);
       for (const change of changes) this.#apply(change);
       if (adopted) this.view.settle(changes);
+      if (broken) return broken;
     }
     this.#behind = more.events || more.beats;
     // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
     if (!more.events) for await (const some of inSlices(beats)) this.#divergence.beaten(this.#tail.takeBeats(some, table));
     const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));
     if (adopted) this.view.settle([]);
-    if (this.#behind || this.#ends.reading) return;
+    if (this.#behind || this.#ends.reading) return undefined;
     if (!sure) this.#tail.places.beats = await this.#ends.rescore(table);
     else await this.#recover(pulse);
+    return undefined;
   }
 
   #apply(change: Change) {
@@ -179,47 +181,43 @@ export class Reader {
     if (!this.#adopted) return;
     const proof = this.#settled && (await this.#divergence.proof((this.#loaded as Loaded).table, said));
     if (proof) return this.#startOver('diverged', proof);
-    await this.#recovery.checkAfter(graceFromMs);
-    this.#recovery.checkPending();
-    if (this.#recovery.left > 0) {
-      if (!this.#recovery.due) return;
-      await this.#recovery.speak();
-      this.#behind = true;
-    } else if (this.#recoveringSince !== undefined && (await this.#recovery.over())) {
-      this.log.info({ seconds: secondsSince(this.#recoveringSince), instances: this.view.size }, 'redis has everything again');
-      this.#recoveringSince = undefined;
-      this.view.recovered();
-      this.options.observer.recovered();
-    }
+    this.#behind = await this.#recovery.step(graceFromMs);
+  }
+
+  #recovered(seconds: number) {
+    this.log.info({ seconds, instances: this.view.size }, 'restore complete');
+    this.view.recovered();
+    this.options.observer.recovered();
   }
 
   /** The view is the registry's, and nothing of it is still to be given back. */
   get #settled(): boolean {
-    return this.#adopted && this.#recoveringSince === undefined && this.#recovery.left === 0;
+    return this.#adopted && this.#recovery.settled;
   }
 
-  async #failed(error: Error) {
-    if (this.#ends.reading && !this.#adopted) this.#loaded = undefined;
-    if (this.#ends.reading) this.#ends.lose(); // what has been read so far may be another server's
-    try {
-      if (error instanceof BrokenLog) return await this.#mend(error);
-    } catch {
-      // Redis went away again: the next read finds the same break
-    }
+  async #failed() {
+    this.#giveUpWork();
     if (!this.fresh) this.options.observer.reachable(false); // the connection logs its own loss once
     await sleep(RETRY_MS);
   }
 
+  /** What has been read so far may be another server's than what would be read next. */
+  #giveUpWork() {
+    if (!this.#ends.reading) return;
+    if (!this.#adopted) this.#loaded = undefined;
+    this.#ends.lose();
+  }
+
   /** The log is another, or lacks what was read. What this replica knows is kept, unless others know better. */
-  async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {
+  async #mend(broken: LogBreak, loaded = this.#loaded as Loaded) {
+    this.#giveUpWork();
     this.view.doubt();
-    const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
-    if (!lost || !this.#adopted) return this.#startOver(sameEpoch ? 'lag' : 'epoch');
-    this.#recoveringSince ??= performance.now();
+    const lost = broken === 'epoch' || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
+    if (!lost || !this.#adopted) return this.#startOver(broken === 'epoch' ? 'epoch' : 'lag');
     this.options.observer.diverged('log');
     this.view.reunite(true);
-    this.log.warn('redis has lost what this replica knows: giving it back');
-    const found = await this.#recovery.begin(this.#memory as Ring, sameEpoch);
+    this.log.warn('redis lost data: restoring it');
+    const found = await this.#recovery.begin(this.#memory as Ring, broken === 'chain');
     if (!found) return this.#startOver('outdated');
     this.view.reunite(true);
     loaded.table.rebase(found.position, found.holds);
@@ -239,7 +237,6 @@ export class Reader {
     this.#loaded = undefined;
     this.#recovery.forget();
     this.view.reunite(reason === 'outdated' && this.#last.young);
-    this.#recoveringSince = undefined;
   }
 
   #answered(pulse: Pulse) {

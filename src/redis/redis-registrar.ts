@@ -1,8 +1,8 @@
 import type { InstancePatch } from '../contract/index.js';
-import { patched, registered } from '../registry/effects.js';
+import { patched, registered } from '../registry/recovery/effects.js';
 import { RegistryError } from '../registry/errors.js';
 import { homeKey, type Home } from '../registry/home.js';
-import type { Effect } from '../registry/pending.js';
+import type { Effect } from '../registry/recovery/pending.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
 import {
   isPatch, type Beat, type BeatResult, type Caller, type CompleteRegistration, type Found, type Operator, type PatchGuard, type Registered, type Registrar, type RemoveGuard,

@@ -4,7 +4,7 @@ import { Answers } from './answers.js';
 import type { Change } from './change.js';
 import { RegistryError } from './errors.js';
 import type { Home } from './home.js';
-import { Pending, type Effect } from './pending.js';
+import { Pending, type Effect } from './recovery/pending.js';
 import { Polls } from './polls.js';
 import { Freshness } from './freshness.js';
 import { GroupCounts } from './group-counts.js';

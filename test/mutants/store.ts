@@ -110,8 +110,8 @@ export const store: Mutant[] = [
   {
     name: 'first-word-on-an-id-wins',
     guard: 'what is pending goes before what is in the view',
-    find: 'const last = [...new Map(words.map((word) => [word.instanceId, word])).values()]; // what is pending goes before what is in the view',
-    replace: 'const last = [...new Map([...words].reverse().map((word) => [word.instanceId, word])).values()]; // what is pending goes before what is in the view',
+    find: 'const last = [...new Map(entries.map((entry) => [entry.instanceId, entry])).values()];',
+    replace: 'const last = [...new Map([...entries].reverse().map((entry) => [entry.instanceId, entry])).values()];',
     test: 'test/recovery/pending.test.ts',
   },
   {
@@ -124,9 +124,9 @@ export const store: Mutant[] = [
   {
     name: 'lost-and-silent',
     guard: 'a replica that finds that Redis has lost something says so at once',
-    find: `async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {
+    find: `this.#giveUpWork();
     this.view.doubt();`,
-    replace: 'async #mend({ sameEpoch }: BrokenLog, loaded = this.#loaded as Loaded) {',
+    replace: 'this.#giveUpWork();',
     test: 'test/redis/slow-redis.test.ts',
   },
   {
@@ -179,8 +179,8 @@ export const store: Mutant[] = [
   {
     name: 'loss-taken-for-lag',
     guard: 'what Redis has lost is not taken for what it has trimmed',
-    find: `const lost = !sameEpoch || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
-    replace: `const lost = !sameEpoch && (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
+    find: `const lost = broken === 'epoch' || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
+    replace: `const lost = broken === 'epoch' && (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
@@ -193,25 +193,23 @@ export const store: Mutant[] = [
   {
     name: 'no-chain',
     guard: 'the reader accepts only the successor of its position',
-    find: 'if (change.prev !== this.places.chain) throw new BrokenLog(true);',
+    find: `if (change.prev !== this.places.chain) return { changes, broken: 'chain' };`,
     replace: '',
-    also: [
-      { find: 'if (events.length === 0 && pulse.head !== this.places.chain) throw new BrokenLog(true);', replace: 'void events.length, void pulse.head;' },
-    ],
+    also: [{ find: `return events.length === 0 && pulse.head !== this.places.chain ? 'chain' : undefined;`, replace: 'return void events, void pulse, undefined;' }],
     test: 'test/redis/reader.test.ts',
   },
   {
     name: 'no-epoch',
     guard: 'a log of another epoch is another log',
-    find: 'if (pulse.epoch !== table.position.epoch) throw new BrokenLog(false);',
-    replace: '',
+    find: `if (pulse.epoch !== epoch) return 'epoch';`,
+    replace: 'void epoch;',
     test: 'test/redis/reader-epoch.test.ts test/recovery/watchers.test.ts',
   },
   {
     name: 'ordinary-change-compared-by-id',
     guard: 'what Redis says itself stands, whatever its clock says',
-    find: 'if (word && (of === undefined || compareIds(of, word.of) >= 0)) this.#words.delete(record.instanceId);',
-    replace: `if (word && (of !== 'x' && compareIds(of ?? '0-0', word.of) >= 0)) this.#words.delete(record.instanceId);`,
+    find: 'if (entry && (of === undefined || compareIds(of, entry.of) >= 0)) this.#entries.delete(record.instanceId);',
+    replace: `if (entry && (of !== 'x' && compareIds(of ?? '0-0', entry.of) >= 0)) this.#entries.delete(record.instanceId);`,
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
@@ -231,7 +229,7 @@ export const store: Mutant[] = [
   {
     name: 'outage-unchecked',
     guard: 'records that went missing in an outage are given back',
-    find: 'await this.#recovery.checkAfter(graceFromMs);',
+    find: 'await this.#checkAfter(graceFromMs);',
     replace: '',
     test: 'test/recovery/outage.test.ts',
   },
@@ -280,7 +278,7 @@ export const store: Mutant[] = [
   {
     name: 'pending-lost-unnoticed',
     guard: 'a write that nobody read and the log does not have is given back',
-    find: 'this.#recovery.checkPending();',
+    find: 'this.#checkPending();',
     replace: '',
     test: 'test/recovery/pending.test.ts',
   },
@@ -294,8 +292,8 @@ export const store: Mutant[] = [
   {
     name: 'removals-not-replayed',
     guard: 'removals of the lost tail are replayed',
-    find: 'const left = tail.filter((change) => isDeparture(change) && msOfId(change.id) >= sinceMs && !members.has(change.record.instanceId));',
-    replace: 'const left = tail.filter((change) => !isDeparture(change) && msOfId(change.id) >= sinceMs && !members.has(change.record.instanceId));',
+    find: 'const departures = tail.filter((change) => isDeparture(change) && msOfId(change.id) >= sinceMs && !members.has(change.record.instanceId));',
+    replace: 'const departures = tail.filter((change) => !isDeparture(change) && msOfId(change.id) >= sinceMs && !members.has(change.record.instanceId));',
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
@@ -305,10 +303,12 @@ export const store: Mutant[] = [
       await this.restorer.catchUp({ strong: true });`,
     replace: 'try {',
     also: [
-      { find: `import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './restore.js';`, replace: `import { takePulse } from './pulse.js';
-import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './restore.js';` },
-      { find: `const words = missed.flatMap((one) => wordOn(view, one) ?? []);
-  const { position } = view.table;`, replace: `const words = missed.flatMap((one) => wordOn(view, one) ?? []);
+      { find: `import { oneBatch, restore } from './restore.js';
+import type { Store }`, replace: `import { takePulse } from './pulse.js';
+import { oneBatch, restore } from './restore.js';
+import type { Store }` },
+      { find: `const entries = missed.flatMap((one) => entryOn(view, one) ?? []);
+  const { position } = view.table;`, replace: `const entries = missed.flatMap((one) => entryOn(view, one) ?? []);
   const position = { ...view.table.position, id: (await takePulse(store.connection, store.scripts)).head };` },
     ],
     test: 'test/recovery/parked.test.ts',
@@ -379,8 +379,8 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
   {
     name: 'tail-not-replayed',
     guard: 'changes of the lost tail are replayed',
-    find: `...lost.map((member) => wordOf(member, 'over')),`,
-    replace: `...lost.map((member) => wordOf(member, 'missing')),`,
+    find: `.filter(isLost(common)).map((member) => entryOf(member, 'over')),`,
+    replace: `.filter(isLost(common)).map((member) => entryOf(member, 'missing')),`,
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
@@ -412,10 +412,10 @@ import { restore, wordOf, wordOnPending, wordsOfOneCall, type Word } from './res
     test: 'test/redis/reader-order.test.ts test/redis/reader.test.ts',
   },
   {
-    name: 'words-not-taken-back',
-    guard: 'what Redis says itself is not spoken against',
-    find: 'if (word && (of === undefined || compareIds(of, word.of) >= 0)) this.#words.delete(record.instanceId);',
-    replace: `if (word && (of === undefined || compareIds(of, word.of) >= 0)) word.mode = 'over';`,
+    name: 'entries-not-taken-back',
+    guard: 'what Redis says itself is not overwritten',
+    find: 'if (entry && (of === undefined || compareIds(of, entry.of) >= 0)) this.#entries.delete(record.instanceId);',
+    replace: `if (entry && (of === undefined || compareIds(of, entry.of) >= 0)) entry.mode = 'over';`,
     test: 'test/recovery/lost-tail.test.ts',
   },
   {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { restore, type Word } from '../../src/redis/restore.js';
+import { restore } from '../../src/redis/restore.js';
+import type { RestoreEntry } from '../../src/registry/recovery/restore-entry.js';
 import { takePulse } from '../../src/redis/pulse.js';
 import type { Instance } from '../../src/contract/index.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
@@ -25,7 +26,7 @@ test('records that went missing in an outage that broke no chain are given back'
 });
 
 const LONG_AGO = '2026-01-01T00:00:00.000Z';
-const word = (of: string, customState: string): Word => {
+const word = (of: string, customState: string): RestoreEntry => {
   const instance = { ...complete(), cordoned: false, labels: {}, customState, registeredAt: LONG_AGO, updatedAt: LONG_AGO, lastHeartbeat: LONG_AGO, expiresAt: LONG_AGO } as Instance;
   return { instanceId: 'a', of, mode: 'over', instance: () => instance };
 };

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Instance } from '../../src/contract/index.js';
 import { encodeInstance, registerArgs } from '../../src/redis/codec.js';
-import { restore, type Word } from '../../src/redis/restore.js';
+import { restore } from '../../src/redis/restore.js';
+import type { RestoreEntry } from '../../src/registry/recovery/restore-entry.js';
 import { takePulse } from '../../src/redis/pulse.js';
 import { eventsIn } from '../helpers/events.js';
 import { complete, expectAgreement, readStore, redisNow } from '../helpers/store.js';
@@ -12,7 +13,7 @@ const instance = (fields: Partial<Instance> = {}): Instance =>
   ({ ...complete(), cordoned: false, labels: {}, registeredAt: LONG_AGO, updatedAt: LONG_AGO, lastHeartbeat: LONG_AGO, expiresAt: LONG_AGO, ...fields });
 
 /** A word on `a`, of an entry of this time. */
-const word = (of: number | string, mode: Word['mode'] = 'missing', fields: Partial<Instance> = {}): Word =>
+const word = (of: number | string, mode: RestoreEntry['mode'] = 'missing', fields: Partial<Instance> = {}): RestoreEntry =>
   ({ instanceId: fields.instanceId ?? 'a', of: typeof of === 'number' ? `${of}-0` : of, mode, instance: () => instance(fields) });
 
 /** What a replica says that has read everything. */

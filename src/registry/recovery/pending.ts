@@ -1,6 +1,6 @@
-import type { Instance } from '../contract/index.js';
-import type { Change } from './change.js';
-import { compareIds, msOfId, parseRevision, type Position } from './revision.js';
+import type { Instance } from '../../contract/index.js';
+import type { Change } from '../change.js';
+import { compareIds, msOfId, parseRevision, type Position } from '../revision.js';
 
 /** What a write makes of an instance; undefined: it is gone. */
 export type Effect = (before: Instance | undefined) => Instance | undefined;

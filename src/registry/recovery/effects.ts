@@ -1,9 +1,9 @@
-import type { Instance, InstancePatch } from '../contract/index.js';
-import { homeKey } from './home.js';
+import type { Instance, InstancePatch } from '../../contract/index.js';
+import { homeKey } from '../home.js';
 import type { Effect } from './pending.js';
-import { isoOf } from './record.js';
-import type { CompleteRegistration } from './registry.js';
-import { msOfId, parseRevision } from './revision.js';
+import { isoOf } from '../record.js';
+import type { CompleteRegistration } from '../registry.js';
+import { msOfId, parseRevision } from '../revision.js';
 
 /** What a registration makes of an instance, as register.lua does it, without asking the store what it wrote. */
 export function registered(registration: CompleteRegistration, revision: string): Effect {
