@@ -133,7 +133,7 @@ export const store: Mutant[] = [
     name: 'hold-blocks-the-sweep',
     guard: 'the sweep goes on past those that are held',
     find: 'held: passed - looked + held, more:',
-    replace: 'held: 0, more:',
+    replace: 'held: 0 * (passed - looked + held), more:',
     test: 'test/holds/hold-bounds.test.ts',
   },
   {
