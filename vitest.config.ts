@@ -6,7 +6,7 @@ export default defineConfig({
     setupFiles: 'test/helpers/nothing-left.ts',
     globalSetup: 'test/helpers/global-setup.ts',
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3, // on two cores: many tests wait for a lease or a time limit
     // Loading the gateway's modules anew for each file took a third of the time of all tests. What a file leaves behind meets the next.
     isolate: false,
     testTimeout: 20_000,
