@@ -102,9 +102,11 @@ export const store: Mutant[] = [
   {
     name: 'discover-writes',
     guard: 'discover never writes',
-    find: 'let answer = await view.ask(query);',
-    replace: `await this.store.connection.zremrangebyscore(this.store.keys.leases, '-inf', Date.now());
-    let answer = await view.ask(query);`,
+    find: 'catchUp: catchUpWith(store, view),',
+    replace: `catchUp: async (need) => {
+      await store.connection.zremrangebyscore(store.keys.leases, '-inf', Date.now());
+      return catchUpWith(store, view)(need);
+    },`,
     test: 'test/redis/leases.test.ts',
   },
   {
@@ -180,7 +182,7 @@ export const store: Mutant[] = [
     name: 'loss-taken-for-lag',
     guard: 'what Redis has lost is not taken for what it has trimmed',
     find: `const lost = broken === 'epoch' || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
-    replace: `const lost = broken === 'epoch' && (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
+    replace: `const lost = [broken].includes('epoch') && (await breakOf(this.source, this.#tail.places.chain)) === 'loss';`,
     test: 'test/recovery/lost-tail.test.ts',
   },
   {
@@ -230,7 +232,7 @@ export const store: Mutant[] = [
     name: 'outage-unchecked',
     guard: 'records that went missing in an outage are given back',
     find: 'await this.#checkAfter(graceFromMs);',
-    replace: '',
+    replace: 'if (graceFromMs < 0) await this.#checkAfter(graceFromMs);',
     test: 'test/recovery/outage.test.ts',
   },
   {
@@ -244,7 +246,7 @@ export const store: Mutant[] = [
     name: 'doubted-for-who-came-later',
     guard: 'a call is not run again for an instance that was registered after it was sent',
     find: 'if (status === 404) return this.view.incarnationOf(id, sentAt);',
-    replace: 'if (status === 404) return this.view.incarnationOf(id);',
+    replace: 'if (status === 404) return this.view.incarnationOf(id, sentAt + Infinity);',
     test: 'test/redis/turns.test.ts',
   },
   {
@@ -279,7 +281,7 @@ export const store: Mutant[] = [
     name: 'pending-lost-unnoticed',
     guard: 'a write that nobody read and the log does not have is given back',
     find: 'this.#checkPending();',
-    replace: '',
+    replace: 'if (graceFromMs < 0) this.#checkPending();',
     test: 'test/recovery/pending.test.ts',
   },
   {
@@ -387,7 +389,7 @@ import type { Store }` },
     name: 'unknown-said-too-early',
     guard: 'who is unknown is not said while the replicas give back what they know',
     find: 'return epoch !== undefined && (epoch !== this.view.position?.epoch || this.view.reuniting);',
-    replace: 'return false;',
+    replace: `return epoch === 'never';`,
     test: 'test/recovery/parked.test.ts',
   },
   {
@@ -436,7 +438,8 @@ import type { Store }` },
     name: 'another-database',
     guard: 'a connection whose SELECT was refused is never ready, nor is a copy of it',
     find: 'return inItsDatabase(new Redis({ ...options, ...node, db: target.db }));',
-    replace: 'return new Redis({ ...options, ...node, db: target.db });',
+    replace: `void inItsDatabase;
+  return new Redis({ ...options, ...node, db: target.db });`,
     test: 'test/redis/database.test.ts',
   },
   {

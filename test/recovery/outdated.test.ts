@@ -23,6 +23,8 @@ test('a replica that reads everything anew says nothing again that was removed m
   const since = msOfId(parseRevision(early.revision)?.id ?? '');
   await until(() => quick.view.table.watermarkMs > since + 3500);
   await quick.registry.remove('late', {}, CALLER);
+  await stopped.registry.register(complete({ instanceId: 'fresh' }), CALLER); // so recent that the stopped one may say it again
+  await quick.registry.remove('fresh', {}, CALLER);
   await until(() => quick.view.table.members.size === 1);
   await empty(raw, keys);
   await until(() => quick.seen.recoveries === 1);
@@ -33,5 +35,5 @@ test('a replica that reads everything anew says nothing again that was removed m
   await until(() => stopped.view.pending.size === 0, 5000); // what is still pending is said within 2 s
   await expectSettled(raw, keys, [quick, stopped]);
   const { events } = await readStore(raw, keys);
-  expect(events.map(({ kind, instanceId }) => `${kind} ${instanceId}`).sort()).toEqual(['removed late', 'restored stays']);
+  expect(events.map(({ kind, instanceId }) => `${kind} ${instanceId}`).sort()).toEqual(['removed fresh', 'removed late', 'restored stays']);
 });

@@ -8,7 +8,7 @@ import { until } from '../helpers/until.js';
 import { openView } from '../helpers/view.js';
 
 /** More than a read takes of one stream. */
-const MANY = 300;
+const MANY = 600;
 
 test('a heartbeat counts for an instance whose registration did not fit into the same read', async () => {
   const redis = await startRedis();
