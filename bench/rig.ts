@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import type { CompleteRegistration } from '../src/registry/registry.js';
 import { openStore } from '../src/redis/open-store.js';
 import { RedisRegistrar } from '../src/redis/redis-registrar.js';
-import { parseRedisUrl } from '../src/redis/url.js';
+import { parseRedisUrl } from '../src/redis/connect/url.js';
 import { freePort } from '../test/helpers/ports.js';
 import { startRedis } from '../test/helpers/redis.js';
 import { until } from '../test/helpers/until.js';

@@ -1,35 +1,36 @@
 import cors from '@fastify/cors';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { installAdmission, type Admission } from './http/admission.js';
-import { installAuth } from './http/auth.js';
-import { installBodyParsing } from './http/body.js';
-import { discoverRoutes } from './http/discover.js';
-import { installDocs } from './http/docs.js';
-import { installErrorHandling, onClientError, onFrameworkError } from './http/errors.js';
-import { installHttpRules } from './http/http-rules.js';
-import { BoundedMessage } from './http/incoming.js';
-import { healthRoutes } from './http/health.js';
-import { heartbeatRoutes } from './http/heartbeats.js';
-import { historyRoutes } from './http/history.js';
-import { instanceRoutes } from './http/instances.js';
-import { countHeartbeats, countRequest, installMetrics, type Metrics } from './http/metrics.js';
-import { installNotFound } from './http/not-found.js';
-import { createForwardedWarning } from './http/observed.js';
-import { installOpenapi } from './http/openapi.js';
-import { operationRoutes } from './http/operations.js';
-import { createRequestIds, installRequestLog } from './http/request-log.js';
-import { installShedding, Pressure } from './http/pressure.js';
+import { installAdmission, type Admission } from './http/requests/admission.js';
+import { installAuth } from './http/auth/auth.js';
+import { installBodyParsing } from './http/requests/body.js';
+import { discoverRoutes } from './http/routes/discover.js';
+import { installDocs } from './http/openapi/docs.js';
+import { installErrorHandling, onClientError, onFrameworkError } from './http/problems/errors.js';
+import { installHttpRules } from './http/problems/protocol-errors.js';
+import { BoundedMessage } from './http/requests/incoming.js';
+import { healthRoutes } from './http/routes/health.js';
+import { heartbeatRoutes } from './http/routes/heartbeats.js';
+import { historyRoutes } from './http/routes/events.js';
+import { instanceRoutes } from './http/routes/instances.js';
+import { countHeartbeats, countRequest, installMetrics, type Metrics } from './http/metrics/metrics.js';
+import { installNotFound } from './http/problems/not-found.js';
+import { createForwardedWarning } from './http/requests/observed-ip.js';
+import { installOpenapi } from './http/openapi/openapi.js';
+import { operationRoutes } from './http/routes/groups.js';
+import { createRequestIds, installRequestLog } from './http/requests/request-log.js';
+import { installShedding, Pressure } from './http/requests/pressure.js';
 import { sharedSchemas } from './http/schemas.js';
-import { sessionRoutes, type SessionSecret } from './http/session.js';
-import type { TokenStore } from './http/tokens.js';
-import { Unread } from './http/unread.js';
-import { installValidation } from './http/validation.js';
-import { watchRoutes } from './http/watch.js';
+import { sessionRoutes } from './http/routes/session.js';
+import type { TokenStore } from './http/auth/tokens.js';
+import { Unread } from './http/replies/unread.js';
+import { installValidation } from './http/requests/validation.js';
+import { watchRoutes } from './http/routes/watch.js';
 import type { Prober } from './registry/prober.js';
 import type { LeaseLimits } from './registry/registration.js';
 import type { ServedRegistry } from './registry/served/served-registry.js';
-import type { View } from './registry/view.js';
+import type { View } from './registry/view/view.js';
+import type { SessionSecret } from './http/auth/sessions.js';
 
 const BODY_LIMIT = 64 * 1024;
 const MAX_HEADER_BYTES = 8192; // the request line and all headers together
@@ -85,7 +86,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     loggerInstance: warningsOf(options.log),
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
-    logController: new LogController({ disableRequestLogging: true }), // our own lines: http/request-log.ts
+    logController: new LogController({ disableRequestLogging: true }), // our own lines: http/requests/request-log.ts
     genReqId: createRequestIds(),
     trustProxy: options.trustProxy?.length ? options.trustProxy : false,
     bodyLimit: BODY_LIMIT,

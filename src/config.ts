@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import ipaddr from 'ipaddr.js';
-import { parseTokens, tokensFromList, type Token } from './http/tokens.js';
-import { parseRedisUrl } from './redis/url.js';
-import type { ConnectionConfig } from './redis/connection.js';
+import { parseTokens, tokensFromList, type Token } from './http/auth/tokens.js';
+import { parseRedisUrl } from './redis/connect/url.js';
+import type { ConnectionConfig } from './redis/connect/connection.js';
 import type { LeaseLimits } from './registry/registration.js';
 import { misspelt } from './variables.js';
 

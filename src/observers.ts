@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import { countChanges, type Metrics } from './http/metrics.js';
+import { countChanges, type Metrics } from './http/metrics/metrics.js';
 import type { SweepObserver } from './jobs/sweep.js';
-import type { ReaderObserver } from './redis/reader-options.js';
-import type { Standing } from './redis/standing.js';
-import type { Change } from './registry/change.js';
+import type { ReaderObserver } from './redis/follow/reader-options.js';
+import type { Standing } from './redis/connect/standing.js';
+import type { Change } from './registry/log/change.js';
 
 /** What the reader of the log meets, counted and told. `ready` is called once, when the registry has been read for the first time. */
 export function readerObserver(metrics: Metrics, standing: Standing, log: Logger, ready: () => void): ReaderObserver {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
@@ -43,6 +43,37 @@ const MAY_IMPORT: Record<string, string[]> = {
   root: ['contract', 'registry', ...MIDDLE, 'cli'],
 };
 
+/** The rooms of each folder, from the lowest on. Each may import those before it, and the files of the folder itself. */
+const ROOMS: Record<string, string[]> = {
+  registry: ['log', 'table', 'watch', 'recovery', 'view', 'served'],
+  redis: ['connect', 'scripts', 'log', 'load', 'recovery', 'follow', 'upkeep'],
+  http: ['problems', 'replies', 'requests', 'auth', 'openapi', 'routes', 'metrics'],
+};
+
+/** Rooms that stand below the files of their folder: of redis/ all, for those files put the rooms together. */
+const BELOW: Record<string, string[] | undefined> = { http: ['problems'], redis: ROOMS.redis };
+
+/** What of a room is its own. Every other file of it may be imported from outside. */
+const INNER: Record<string, string[]> = {
+  'registry/table': ['groups', 'lapses', 'leases'],
+  'registry/view': ['freshness', 'waits'],
+  'registry/watch': ['performance', 'pumps', 'recent-frames', 'snapshot'],
+  redis: ['catch-up', 'redis-registrar'],
+  'redis/connect': ['silence'],
+  'redis/scripts': ['lane'],
+  'redis/load': ['lease-walk', 'look-back'],
+  'redis/recovery': ['restore'],
+  'redis/follow': ['divergence', 'last-pulse'],
+  'redis/upkeep': ['hand-written', 'reconcile', 'spoilt-keys'],
+  'http/problems': ['field-errors'],
+  'http/requests': ['body-reader', 'json'],
+  'http/routes': ['conditional', 'discovery-query'],
+  'http/metrics': ['histogram'],
+  jobs: ['watch-ticks'],
+  probes: ['networks'],
+};
+const roomOf = (name: string) => (name.includes('/') ? dirname(name) : 'root');
+
 test('imports are found at all', () => {
   expect(files.length).toBeGreaterThan(30);
   expect(inside.length).toBeGreaterThan(100);
@@ -63,11 +94,11 @@ test('imports go one way: contract, registry, the middle folders, the root', () 
 });
 
 const HOMES: Record<string, (from: string) => boolean> = {
-  ioredis: (from) => folderOf(from) === 'redis',
+  ioredis: (from) => from.startsWith('redis/connect/'),
   bullmq: (from) => folderOf(from) === 'jobs',
   fastify: (from) => ['http', 'root'].includes(folderOf(from)),
   '@fastify/cors': (from) => ['http', 'root'].includes(folderOf(from)),
-  'js-redis-server': (from) => from === 'redis/embedded.ts',
+  'js-redis-server': (from) => from === 'redis/connect/embedded.ts',
 };
 
 test.each(Object.keys(HOMES))('%s is imported only where it belongs', (name) => {
@@ -91,10 +122,10 @@ test('the environment is read in src/config.ts only', () => {
   expect(files.filter((name) => /process\s*(\.|\?\.|\[\s*['"])\s*env\b/.test(code(name)))).toEqual(['config.ts']);
 });
 
-test('keys of Redis are named in src/redis/keys.ts only', () => {
+test('keys of Redis are named in src/redis/scripts/keys.ts only', () => {
   // A request id has a prefix too.
   const named = /[`'"][^`'"\n]*(\$\{(\w+\.)*prefix\}|\bservice:)\w*:?|[`'"](instance|record|group|leases|events|beats):/;
-  const offenders = files.filter((name) => !['redis/keys.ts', 'http/request-log.ts', 'variables.ts'].includes(name) && code(name).split('\n').some((line) => named.test(line) && !/^\s*const prefixes = \{/.test(line)));
+  const offenders = files.filter((name) => !['redis/scripts/keys.ts', 'http/requests/request-log.ts', 'variables.ts'].includes(name) && code(name).split('\n').some((line) => named.test(line) && !/^\s*const prefixes = \{/.test(line)));
   expect(offenders).toEqual([]);
 });
 
@@ -109,7 +140,59 @@ test('a Lua script names its keys by the names of include/keys.lua, never by a l
   }
 });
 
-test('every folder of src, and lua, says in a README what belongs in it', () => {
-  const missing = [...folders.map((folder) => join('src', folder)), 'lua'].filter((folder) => !existsSync(join(ROOT, folder, 'README.md')));
-  expect(missing).toEqual([]);
+test('a room imports the rooms below it only', () => {
+  const upwards = inside.filter(({ from, to }) => {
+    const [folder, one, other] = [folderOf(from), roomOf(from).split('/')[1], roomOf(to).split('/')[1]];
+    if (folder !== folderOf(to) || one === other) return false;
+    if (other === undefined) return BELOW[folder]?.includes(one as string);
+    const order = ROOMS[folder] ?? [];
+    if (one === undefined) return !BELOW[folder]?.includes(other);
+    return order.indexOf(one) <= order.indexOf(other);
+  });
+  expect(upwards.map(say)).toEqual([]);
+  const rooms = files.map(roomOf).filter((room) => room.includes('/'));
+  expect([...new Set(rooms)].sort()).toEqual(Object.entries(ROOMS).flatMap(([folder, names]) => names.map((name) => `${folder}/${name}`)).sort());
+});
+
+test('what is inside a room stays inside', () => {
+  const inner = new Set(Object.entries(INNER).flatMap(([room, names]) => names.map((name) => `${room}/${name}.ts`)));
+  expect([...inner].filter((name) => !files.includes(name))).toEqual([]);
+  expect(inside.filter(({ from, to }) => inner.has(to) && roomOf(from) !== roomOf(to)).map(say)).toEqual([]);
+  const used = new Set(inside.filter(({ from, to }) => roomOf(from) !== roomOf(to)).map(({ to }) => to));
+  const unlisted = files.filter((name) => !used.has(name) && !inner.has(name) && !['root', 'contract'].includes(roomOf(name)));
+  expect(unlisted).toEqual([]);
+});
+
+test('at most 15 files lie directly in one folder of src', () => {
+  const count = (room: string) => readdirSync(join(SRC, room === 'root' ? '.' : room), { withFileTypes: true }).filter((entry) => entry.isFile()).length;
+  expect([...new Set(files.map(roomOf))].filter((room) => count(room) > 15)).toEqual([]);
+});
+
+test('the README of a room says what each of its files does', () => {
+  const readme = (room: string) => join(room === 'lua' ? ROOT : SRC, room, 'README.md');
+  const rooms = [...new Set(files.map(roomOf))].filter((room) => room !== 'root');
+  expect([...rooms, 'lua'].filter((room) => !existsSync(readme(room)))).toEqual([]);
+  const unnamed = files.filter((name) => rooms.includes(roomOf(name)) && !readFileSync(readme(roomOf(name)), 'utf8').includes(`\`${basename(name)}\``));
+  expect(unnamed).toEqual([]);
+});
+
+test('no file of src, test or bench imports itself by way of others', () => {
+  const graph = new Map<string, string[]>();
+  for (const top of ['src', 'test', 'bench', 'scripts']) {
+    for (const name of readdirSync(join(ROOT, top), { recursive: true, encoding: 'utf8' }).filter((one) => one.endsWith('.ts'))) {
+      const path = join(top, name);
+      const named = [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^(?:import|export)\s[^'"`;]*?from\s'(\.[^']+)\.js'/gm)];
+      graph.set(path, named.map(([, to]) => `${join(dirname(path), to as string)}.ts`));
+    }
+  }
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const walk = (name: string, way: string[]) => {
+    if (way.includes(name)) return void circles.push([...way.slice(way.indexOf(name)), name].join(' > '));
+    if (done.has(name)) return;
+    for (const next of graph.get(name) ?? []) walk(next, [...way, name]);
+    done.add(name);
+  };
+  for (const name of graph.keys()) walk(name, []);
+  expect(circles).toEqual([]);
 });

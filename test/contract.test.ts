@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
-import { sseFrames } from '../src/http/sse-frames.js';
+import { sseFrames } from '../src/http/replies/sse-frames.js';
 import { keepBeating, names, openSwept, registerAll, suspects } from './holds/helpers.js';
 import { registration, TOKEN } from './helpers/gateway.js';
 import { FrameParser, openWatch, type Frame } from './helpers/sse.js';

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { makeKeys } from '../../src/redis/keys.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
 import { nativeBackends, startHaproxy, type Balancer } from '../../test/helpers/haproxy.js';
 import { startRedis, type TestRedis } from '../../test/helpers/redis.js';
 import { openGate, type RedisGate } from '../../test/helpers/redis-gate.js';

@@ -5,6 +5,7 @@ import { Load } from './load.js';
 import { Outages } from './outages.js';
 import type { Outcome, Scale } from './scale.js';
 import { disagreements } from './settle.js';
+import type { Field } from './field.js';
 import { events } from './tools.js';
 import { Follower } from './watchers.js';
 import { Witness } from './witness.js';
@@ -21,19 +22,6 @@ export interface Setup extends BedSetup {
   discoversMayFail?: boolean;
   /** Nothing is registered, watched or asked unless the fault does. */
   idle?: boolean;
-}
-
-/** What a fault has to work with. */
-export interface Field {
-  bed: Bed;
-  load: Load;
-  witness: Witness;
-  outages: Outages;
-  scale: Scale;
-  ttlMs: number;
-  numbers: Record<string, number | string>;
-  /** Says that something is not as it should be, and goes on. */
-  require: (holds: boolean, what: string) => void;
 }
 
 /** Three replicas under load, a fault, and what all of them tell in the end. */

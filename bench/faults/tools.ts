@@ -1,7 +1,7 @@
 import { until } from '../../test/helpers/until.js';
 import { keys } from './bed.js';
 import { newLife, type Life } from './load.js';
-import type { Field } from './rig.js';
+import type { Field } from './field.js';
 
 const BURSTS = 6;
 

@@ -1,9 +1,6 @@
 import { Type, type Static, type TSchema } from 'typebox';
-import {
-  DiscoverReply, eventSchemas, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance,
-  InstancePatch, Problem, RegisterReply, Registration, watchSchemas, type ProblemCode,
-} from '../contract/index.js';
-import { problemOf } from './problems.js';
+import { DiscoverReply, eventSchemas, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch, Problem, RegisterReply, Registration, watchSchemas, type ProblemCode } from '../contract/index.js';
+import { problemOf } from './problems/problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [

@@ -1,11 +1,11 @@
 import { invalidField, RegistryError } from '../registry/errors.js';
 import type { Freshness } from '../registry/queries.js';
 import { compareIds, parseRevision, type Position } from '../registry/revision.js';
-import type { View } from '../registry/view.js';
-import { inTime } from './deadline.js';
-import { takePulse, type Pulse } from './pulse.js';
-import { storeUnavailable } from './store-error.js';
-import type { Store } from './store.js';
+import type { View } from '../registry/view/view.js';
+import { inTime } from './connect/deadline.js';
+import { takePulse, type Pulse } from './log/pulse.js';
+import { storeUnavailable } from './connect/store-error.js';
+import type { Store } from './scripts/store.js';
 
 /** How long a read waits for the view to come as far as it asks for. */
 const CATCH_UP_MS = 1000;

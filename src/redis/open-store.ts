@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import type { Logger } from 'pino';
-import { createConnection, type Connection, type ConnectionConfig } from './connection.js';
-import { makeKeys } from './keys.js';
-import type { Store } from './store.js';
-import { Scripts } from './scripts.js';
-import { Turns } from './turns.js';
-import { describeTarget } from './url.js';
+import { createConnection, type Connection, type ConnectionConfig } from './connect/connection.js';
+import { makeKeys } from './scripts/keys.js';
+import type { Store } from './scripts/store.js';
+import { Scripts } from './scripts/scripts.js';
+import { Turns } from './scripts/turns.js';
+import { describeTarget } from './connect/url.js';
 
 const CONNECT_WITHIN_MS = 5000;
 const LOOK_EVERY_MS = 250;

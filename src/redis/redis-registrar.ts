@@ -4,14 +4,12 @@ import { RegistryError } from '../registry/errors.js';
 import { homeKey, type Home } from '../registry/home.js';
 import type { Effect } from '../registry/recovery/pending.js';
 import { notFound, stale, tooManyLabels } from '../registry/refusals.js';
-import {
-  isPatch, type Beat, type BeatResult, type Caller, type CompleteRegistration, type Found, type Operator, type PatchGuard, type Registered, type Registrar, type RemoveGuard,
-} from '../registry/registry.js';
-import { beatResult, encodeBeat } from './beat.js';
-import { decodeInstance, encodePatch, pairs, registerArgs } from './codec.js';
-import { inTime } from './deadline.js';
-import { storeUnavailable } from './store-error.js';
-import type { Store } from './store.js';
+import { isPatch, type Beat, type BeatResult, type Caller, type CompleteRegistration, type Found, type Operator, type PatchGuard, type Registered, type Registrar, type RemoveGuard } from '../registry/registry.js';
+import { beatResult, encodeBeat } from './scripts/beat.js';
+import { decodeInstance, encodePatch, pairs, registerArgs } from './scripts/codec.js';
+import { inTime } from './connect/deadline.js';
+import { storeUnavailable } from './connect/store-error.js';
+import type { Store } from './scripts/store.js';
 
 /**
  * Told of each write in the moment in which it is acknowledged: a replica remembers it until it has read it in the log, for if the store loses

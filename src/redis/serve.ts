@@ -1,13 +1,13 @@
 import type { Home } from '../registry/home.js';
 import { ReplicaRegistry } from '../registry/served/replica-registry.js';
-import type { View } from '../registry/view.js';
+import type { View } from '../registry/view/view.js';
 import { catchUpWith } from './catch-up.js';
-import { inTime } from './deadline.js';
-import { giveBack } from './give-back.js';
-import { LookBack } from './history.js';
+import { inTime } from './connect/deadline.js';
+import { giveBack } from './recovery/restore-on-demand.js';
+import { LookBack } from './log/history.js';
 import { RedisRegistrar } from './redis-registrar.js';
-import { storeUnavailable } from './store-error.js';
-import type { Store } from './store.js';
+import { storeUnavailable } from './connect/store-error.js';
+import type { Store } from './scripts/store.js';
 
 /** What a replica serves of a store: reads from this view, writes by scripts. `past` looks back, on a connection of its own if there is one. */
 export function serve(store: Store, view: View, past = new LookBack(store)): ReplicaRegistry {

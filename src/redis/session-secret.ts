@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Store } from './store.js';
+import type { Store } from './scripts/store.js';
 
 const LOOK_EVERY_MS = 5000;
 const FORM = /^[0-9a-f]{64}$/;

@@ -1,6 +1,6 @@
 import type { FieldError, ProblemCode } from '../contract/index.js';
 
-/** What a registry refuses, by its stable code. It knows no HTTP status: `http/problems.ts` maps codes. */
+/** What a registry refuses, by its stable code. It knows no HTTP status: `http/problems/problems.ts` maps codes. */
 export class RegistryError extends Error {
   constructor(
     readonly code: ProblemCode,

@@ -1,5 +1,5 @@
 import type { EventsReply, GroupsReply } from '../../src/contract/index.js';
-import { changeJson } from '../../src/registry/change.js';
+import { changeJson } from '../../src/registry/log/change.js';
 import type { Registry } from '../../src/registry/registry.js';
 import { revisionOf } from '../../src/registry/revision.js';
 import type { ServedRegistry } from '../../src/registry/served/served-registry.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { RING_SIZE } from '../../src/redis/load.js';
+import { RING_SIZE } from '../../src/redis/load/load.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { openWatch } from '../helpers/sse.js';
 import { comparePositions, WatchLog } from '../helpers/watch-log.js';

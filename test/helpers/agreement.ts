@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { expect } from 'vitest';
-import { decodeInstance } from '../../src/redis/codec.js';
-import type { Keys } from '../../src/redis/keys.js';
+import { decodeInstance } from '../../src/redis/scripts/codec.js';
+import type { Keys } from '../../src/redis/scripts/keys.js';
 import { pictureOf, type Picture } from '../guarantees/helpers/picture.js';
 import { TOKEN } from './gateway.js';
 import { expectAgreement, readStore } from './store.js';

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { makeKeys } from '../../src/redis/keys.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
 import { eventsIn } from './events.js';
 import { caller, registration, TOKEN } from './gateway.js';
 import { nativeBackends, startHaproxy } from './haproxy.js';

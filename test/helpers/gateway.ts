@@ -5,14 +5,14 @@ import { pino } from 'pino';
 import request from 'supertest';
 import { inject, onTestFinished } from 'vitest';
 import { buildApp, type AppOptions } from '../../src/app.js';
-import { createMetrics } from '../../src/http/metrics.js';
-import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js';
+import { createMetrics } from '../../src/http/metrics/metrics.js';
+import { TokenStore, tokensFromList, type Token } from '../../src/http/auth/tokens.js';
 import { createTcpProber } from '../../src/probes/tcp.js';
-import { RedisMaintenance } from '../../src/redis/maintenance.js';
+import { RedisMaintenance } from '../../src/redis/upkeep/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
 import { serve } from '../../src/redis/serve.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
-import type { View } from '../../src/registry/view.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
+import type { View } from '../../src/registry/view/view.js';
 import { openView, strongByDefault } from './view.js';
 
 /** What the sessions of the suite's gateways are signed with. */

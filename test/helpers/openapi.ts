@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { stringify } from 'yaml';
 import { buildApp } from '../../src/app.js';
-import { createMetrics } from '../../src/http/metrics.js';
-import { TokenStore } from '../../src/http/tokens.js';
+import { createMetrics } from '../../src/http/metrics/metrics.js';
+import { TokenStore } from '../../src/http/auth/tokens.js';
 import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
-import type { View } from '../../src/registry/view.js';
+import type { View } from '../../src/registry/view/view.js';
 
 /** The OpenAPI document as the routes say it now. No handler runs, so no registry is needed. */
 export async function renderOpenapi(): Promise<string> {

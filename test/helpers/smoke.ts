@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
-import { RedisMaintenance } from '../../src/redis/maintenance.js';
+import { RedisMaintenance } from '../../src/redis/upkeep/maintenance.js';
 import { openStore } from '../../src/redis/open-store.js';
-import type { ConnectionConfig } from '../../src/redis/connection.js';
+import type { ConnectionConfig } from '../../src/redis/connect/connection.js';
 import { serve } from '../../src/redis/serve.js';
-import type { Store } from '../../src/redis/store.js';
+import type { Store } from '../../src/redis/scripts/store.js';
 import { silent } from './gateway.js';
 import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import { openView, strongByDefault } from './view.js';

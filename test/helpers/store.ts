@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { expect } from 'vitest';
 import type { CompleteRegistration } from '../../src/registry/registry.js';
-import type { Keys } from '../../src/redis/keys.js';
+import type { Keys } from '../../src/redis/scripts/keys.js';
 
 type Fields = Record<string, string>;
 

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { jobsPrefix } from '../../src/redis/keys.js';
+import { jobsPrefix } from '../../src/redis/scripts/keys.js';
 import { FLEET_PREFIX } from './fleet.js';
 
 /** BullMQ's keys of the sweep. */

@@ -1,4 +1,4 @@
-import { parseTokens, type Token } from '../../src/http/tokens.js';
+import { parseTokens, type Token } from '../../src/http/auth/tokens.js';
 
 interface TokenEntry {
   name: string;

@@ -1,14 +1,14 @@
 import { onTestFinished } from 'vitest';
 import { pino } from 'pino';
-import { sseFrames } from '../../src/http/sse-frames.js';
-import type { ConnectionConfig } from '../../src/redis/connection.js';
+import { sseFrames } from '../../src/http/replies/sse-frames.js';
+import type { ConnectionConfig } from '../../src/redis/connect/connection.js';
 import { openReaderConnection } from '../../src/redis/open-store.js';
-import { Reader } from '../../src/redis/reader.js';
-import type { Store } from '../../src/redis/store.js';
+import { Reader } from '../../src/redis/follow/reader.js';
+import type { Store } from '../../src/redis/scripts/store.js';
 import type { Freshness } from '../../src/registry/queries.js';
 import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
-import { View } from '../../src/registry/view.js';
-import { WatchHub } from '../../src/registry/watch-hub.js';
+import { View } from '../../src/registry/view/view.js';
+import { WatchHub } from '../../src/registry/watch/hub.js';
 import { until } from './until.js';
 
 const silent = pino({ level: 'silent' });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { registerArgs } from '../../src/redis/codec.js';
+import { registerArgs } from '../../src/redis/scripts/codec.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { eventsIn } from '../helpers/events.js';
 import { CALLER, complete, redisNow } from '../helpers/store.js';

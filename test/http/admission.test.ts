@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { Admission, installAdmission } from '../../src/http/admission.js';
+import { Admission, installAdmission } from '../../src/http/requests/admission.js';
 
 /** A handler whose requests take 1 ms each, on a clock that only they move. */
 function busyHandler() {

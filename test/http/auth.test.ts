@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import request from 'supertest';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { TokenStore } from '../../src/http/tokens.js';
+import { TokenStore } from '../../src/http/auth/tokens.js';
 import { buildGateway, caller, TOKEN } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
@@ -85,7 +85,7 @@ describe('a token', () => {
   });
 
   test('may be one of several in the list of the environment', async () => {
-    const { tokensFromList } = await import('../../src/http/tokens.js');
+    const { tokensFromList } = await import('../../src/http/auth/tokens.js');
     const { app } = await buildGateway({ tokens: tokensFromList('first-token, second-token') });
     for (const token of ['first-token', 'second-token']) await caller(app.server, token).get('/groups').expect(200);
     for (const token of ['first-token, second-token', 'first', TOKEN]) expectProblem(await caller(app.server, token).get('/groups'), 401, 'unauthorized');

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { BodyReader } from '../../src/http/body-reader.js';
+import { BodyReader } from '../../src/http/requests/body-reader.js';
 import { registration, TOKEN } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { exchange } from '../helpers/raw-http.js';

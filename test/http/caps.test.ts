@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { CAPS } from '../../src/http/quota.js';
-import { UNREAD_BYTES } from '../../src/http/unread.js';
-import { Body } from '../../src/registry/body.js';
+import { CAPS } from '../../src/http/requests/quota.js';
+import { UNREAD_BYTES } from '../../src/http/replies/unread.js';
+import { Body } from '../../src/registry/table/body.js';
 import { registration, TOKEN } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { preferredWait } from '../../src/http/conditional.js';
+import { preferredWait } from '../../src/http/routes/conditional.js';
 import { TOKEN } from '../helpers/gateway.js';
 import { exchange } from '../helpers/raw-http.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';

@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { BodyReader } from '../../src/http/body-reader.js';
-import { BoundedMessage, FREE_A_TURN, PIECES_A_TURN } from '../../src/http/incoming.js';
+import { BodyReader } from '../../src/http/requests/body-reader.js';
+import { BoundedMessage, FREE_A_TURN, PIECES_A_TURN } from '../../src/http/requests/incoming.js';
 import { exchange } from '../helpers/raw-http.js';
 
 const LIMIT = 64 * 1024;

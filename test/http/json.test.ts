@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { holdsMoreThan, keyGivenTwice } from '../../src/http/json.js';
+import { holdsMoreThan, keyGivenTwice } from '../../src/http/requests/json.js';
 
 const given = (json: string) => keyGivenTwice(json, JSON.parse(json));
 

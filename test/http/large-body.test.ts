@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import { expect, test } from 'vitest';
-import { SENT_A_TURN, sendJson } from '../../src/http/large-body.js';
+import { SENT_A_TURN, sendJson } from '../../src/http/replies/large-body.js';
 
 const KIB = 1024;
 

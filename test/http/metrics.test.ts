@@ -1,7 +1,7 @@
 import request from 'supertest';
 import { expect, test } from 'vitest';
 import { CHANGE_KINDS } from '../../src/contract/index.js';
-import { createMetrics } from '../../src/http/metrics.js';
+import { createMetrics } from '../../src/http/metrics/metrics.js';
 import { version } from '../../src/http/version.js';
 import { buildGateway, caller, registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';

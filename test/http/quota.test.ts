@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CAPS, Quota } from '../../src/http/quota.js';
+import { CAPS, Quota } from '../../src/http/requests/quota.js';
 
 const codeOf = (act: () => unknown) => {
   try {

@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { readerObserver } from '../../src/observers.js';
-import { createMetrics } from '../../src/http/metrics.js';
-import { Standing } from '../../src/redis/standing.js';
-import type { Change } from '../../src/registry/change.js';
+import { createMetrics } from '../../src/http/metrics/metrics.js';
+import { Standing } from '../../src/redis/connect/standing.js';
+import type { Change } from '../../src/registry/log/change.js';
 import { buildGateway, caller, registration } from '../helpers/gateway.js';
 
 function collected() {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { addressOf, observedIp } from '../../src/http/observed.js';
+import { addressOf, observedIp } from '../../src/http/requests/observed-ip.js';
 import { registration, TOKEN } from '../helpers/gateway.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
 

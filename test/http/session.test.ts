@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import request from 'supertest';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { findSession, SESSION_COOKIE, signSession } from '../../src/http/session.js';
-import { TokenStore, tokensFromList, type Token } from '../../src/http/tokens.js';
+import { TokenStore, tokensFromList, type Token } from '../../src/http/auth/tokens.js';
 import { buildGateway, caller, registration, SESSION_SECRET } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { exchange } from '../helpers/raw-http.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
 import { secretOf, tokensOf } from '../helpers/tokens.js';
 import { until } from '../helpers/until.js';
+import { findSession, SESSION_COOKIE, signSession } from '../../src/http/auth/sessions.js';
 
 const LIFETIME = 12 * 3600;
 const sign = (token: Token, expiry: number | string) => signSession(token, expiry, SESSION_SECRET);

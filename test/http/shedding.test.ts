@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Pressure, SHED_ORDER, type Work } from '../../src/http/pressure.js';
+import { Pressure, SHED_ORDER, type Work } from '../../src/http/requests/pressure.js';
 import { buildGateway, registration, TOKEN } from '../helpers/gateway.js';
 
 function pressure({ lagMs = 0, settling = false } = {}) {

@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fastify from 'fastify';
 import { expect, test, vi } from 'vitest';
-import { installBodyParsing } from '../../src/http/body.js';
-import { TurnShare } from '../../src/http/turn-share.js';
+import { installBodyParsing } from '../../src/http/requests/body.js';
+import { TurnShare } from '../../src/http/replies/turn-share.js';
 
 test('what comes together is done one a turn, the first at once, in order', async () => {
   const large = new TurnShare(1);

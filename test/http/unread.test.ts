@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { expect, test } from 'vitest';
-import { Unread, UNREAD_BYTES } from '../../src/http/unread.js';
+import { Unread, UNREAD_BYTES } from '../../src/http/replies/unread.js';
 
 const response = (destroyed = false) => Object.assign(new EventEmitter(), { destroyed }) as unknown as ServerResponse;
 const MIB = 1024 * 1024;

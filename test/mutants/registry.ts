@@ -296,7 +296,7 @@ export const registry: Mutant[] = [
     guard: 'a performance that is kept does not keep the text of its batch',
     find: 'if (performance !== member.performance) member.performance = flat(performance);',
     replace: 'member.performance = performance;',
-    also: [{ find: `import { flat } from './text.js';
+    also: [{ find: `import { flat } from '../log/text.js';
 `, replace: '' }],
     test: 'test/registry/table.test.ts',
   },

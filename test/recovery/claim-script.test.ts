@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { registerArgs } from '../../src/redis/codec.js';
-import { takePulse } from '../../src/redis/pulse.js';
+import { registerArgs } from '../../src/redis/scripts/codec.js';
+import { takePulse } from '../../src/redis/log/pulse.js';
 import { complete, redisNow } from '../helpers/store.js';
 import { openBare, type Bare } from './helpers/replica.js';
 

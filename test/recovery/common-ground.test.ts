@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { lastKnown } from '../../src/redis/continuity.js';
-import { Ring } from '../../src/registry/ring.js';
+import { lastKnown } from '../../src/redis/recovery/common-entry.js';
+import { Ring } from '../../src/registry/log/ring.js';
 import { change, record } from '../registry/sample.js';
 import { complete } from '../helpers/store.js';
 import { openBare, openReplica, type Bare } from './helpers/replica.js';

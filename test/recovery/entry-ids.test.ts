@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { registerArgs } from '../../src/redis/codec.js';
+import { registerArgs } from '../../src/redis/scripts/codec.js';
 import { compareIds, parseRevision } from '../../src/registry/revision.js';
 import { CALLER, complete } from '../helpers/store.js';
 import { empty, takePicture, rollBack } from './helpers/loss.js';

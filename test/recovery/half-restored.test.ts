@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { serve } from '../../src/redis/serve.js';
-import { restore } from '../../src/redis/restore.js';
+import { restore } from '../../src/redis/recovery/restore.js';
 import { buildGateway } from '../helpers/gateway.js';
 import { CALLER, complete, redisNow } from '../helpers/store.js';
 import { until } from '../helpers/until.js';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { restore } from '../../src/redis/restore.js';
+import { restore } from '../../src/redis/recovery/restore.js';
 import type { RestoreEntry } from '../../src/registry/recovery/restore-entry.js';
-import { takePulse } from '../../src/redis/pulse.js';
+import { takePulse } from '../../src/redis/log/pulse.js';
 import type { Instance } from '../../src/contract/index.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
 import { until } from '../helpers/until.js';

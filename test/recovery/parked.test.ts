@@ -1,5 +1,5 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { serve } from '../../src/redis/serve.js';
 import { openDelayGate } from '../guarantees/helpers/delay-gate.js';
 import { buildGateway, caller, registration } from '../helpers/gateway.js';

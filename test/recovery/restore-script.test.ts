@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { Instance } from '../../src/contract/index.js';
-import { encodeInstance, registerArgs } from '../../src/redis/codec.js';
-import { restore } from '../../src/redis/restore.js';
+import { encodeInstance, registerArgs } from '../../src/redis/scripts/codec.js';
+import { restore } from '../../src/redis/recovery/restore.js';
 import type { RestoreEntry } from '../../src/registry/recovery/restore-entry.js';
-import { takePulse } from '../../src/redis/pulse.js';
+import { takePulse } from '../../src/redis/log/pulse.js';
 import { eventsIn } from '../helpers/events.js';
 import { complete, expectAgreement, readStore, redisNow } from '../helpers/store.js';
 import { openBare, type Bare } from './helpers/replica.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { takePulse } from '../../src/redis/pulse.js';
-import { restore } from '../../src/redis/restore.js';
+import { takePulse } from '../../src/redis/log/pulse.js';
+import { restore } from '../../src/redis/recovery/restore.js';
 import type { Found } from '../../src/registry/registry.js';
 import { parseRevision } from '../../src/registry/revision.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';

@@ -1,7 +1,7 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { Alarm } from '../../src/redis/alarm.js';
+import { Alarm } from '../../src/redis/log/alarm.js';
 import { openReaderConnection } from '../../src/redis/open-store.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { freshPrefix, openRegistry, silent } from '../helpers/gateway.js';
 import { openGate } from '../helpers/redis-gate.js';
 import { until } from '../helpers/until.js';

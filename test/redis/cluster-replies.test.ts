@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { createConnection } from '../../src/redis/connection.js';
-import { makeKeys } from '../../src/redis/keys.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { CLUSTER_PREFIX, startClusterFleet } from '../helpers/cluster-fleet.js';
 import { silent } from '../helpers/gateway.js';
 import { until } from '../helpers/until.js';

@@ -1,9 +1,9 @@
 import { Cluster, Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { createConnection } from '../../src/redis/connection.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
 import { startJobs } from '../../src/jobs/jobs.js';
-import { jobsPrefix, makeKeys } from '../../src/redis/keys.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { jobsPrefix, makeKeys } from '../../src/redis/scripts/keys.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { silent } from '../helpers/gateway.js';
 import { freePort } from '../helpers/ports.js';
 import { startRedis } from '../helpers/redis.js';

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CompleteRegistration } from '../../src/registry/registry.js';
-import { adoptable } from '../../src/redis/adoption.js';
-import { decodeDescribed, decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/codec.js';
-import { contentTag } from '../../src/registry/content-tag.js';
-import { logRecord } from '../../src/registry/record.js';
+import { adoptable } from '../../src/redis/upkeep/hand-written.js';
+import { decodeDescribed, decodeInstance, encodePatch, encodeRegistration, pairs } from '../../src/redis/scripts/codec.js';
+import { contentTag } from '../../src/registry/log/content-tag.js';
+import { logRecord } from '../../src/registry/log/record.js';
 import { complete } from '../helpers/store.js';
 
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 });

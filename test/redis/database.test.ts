@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { createConnection, type Connection, type Role } from '../../src/redis/connection.js';
+import { createConnection, type Connection, type Role } from '../../src/redis/connect/connection.js';
 import { silent } from '../helpers/gateway.js';
 import { startRedis } from '../helpers/redis.js';
 import { until } from '../helpers/until.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 
 async function redisWith(databases: string, port?: number) {
   const redis = await startRedis(['--databases', databases], {}, port);

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { LookBack } from '../../src/redis/history.js';
-import type { Change } from '../../src/registry/change.js';
+import { LookBack } from '../../src/redis/log/history.js';
+import type { Change } from '../../src/registry/log/change.js';
 import type { HistoryQuery } from '../../src/registry/queries.js';
 import { parseRevision, type Position } from '../../src/registry/revision.js';
 import type { History, ServedRegistry } from '../../src/registry/served/served-registry.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { jobsPrefix, makeKeys } from '../../src/redis/keys.js';
+import { jobsPrefix, makeKeys } from '../../src/redis/scripts/keys.js';
 import { homeKey } from '../../src/registry/home.js';
 
 test('the documented keys have their documented names', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { LeaseEnds } from '../../src/redis/lease-ends.js';
+import { LeaseEnds } from '../../src/redis/load/lease-ends.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { CALLER, complete, redisNow } from '../helpers/store.js';
 

@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { LoadLog } from '../../src/redis/load-log.js';
-import type { LoadReason } from '../../src/redis/reader-options.js';
+import { LoadLog, type LoadReason } from '../../src/redis/load/load-log.js';
 
 function openLog() {
   const lines: { msg: string; changes?: number; reason?: string; proof?: string }[] = [];

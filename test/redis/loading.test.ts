@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { createConnection } from '../../src/redis/connection.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { silent } from '../helpers/gateway.js';
 import { startRedis } from '../helpers/redis.js';
 import { until } from '../helpers/until.js';

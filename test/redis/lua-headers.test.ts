@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { VERBS } from '../../src/redis/scripts.js';
+import { VERBS } from '../../src/redis/scripts/scripts.js';
 
 const FOLDER = new URL('../../lua/', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, FOLDER), 'utf8');

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { RedisMaintenance } from '../../src/redis/maintenance.js';
-import type { Keys } from '../../src/redis/keys.js';
+import { RedisMaintenance } from '../../src/redis/upkeep/maintenance.js';
+import type { Keys } from '../../src/redis/scripts/keys.js';
 import type { Redis } from 'ioredis';
 import { openRegistry } from '../helpers/gateway.js';
 import { CALLER, complete, lapse } from '../helpers/store.js';

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { startRedis } from '../helpers/redis.js';
 import { openGate } from '../helpers/redis-gate.js';

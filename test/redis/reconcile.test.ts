@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { RedisMaintenance } from '../../src/redis/maintenance.js';
+import { RedisMaintenance } from '../../src/redis/upkeep/maintenance.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { CALLER, complete, expectAgreement, expectChain, readStore, redisNow } from '../helpers/store.js';
 

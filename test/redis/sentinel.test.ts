@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { onTestFinished, test } from 'vitest';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { freePort } from '../helpers/ports.js';
 import { startRedis } from '../helpers/redis.js';
 import { exercise, openSmoke } from '../helpers/smoke.js';

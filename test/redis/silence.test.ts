@@ -1,6 +1,6 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { createConnection } from '../../src/redis/connection.js';
-import { parseRedisUrl } from '../../src/redis/url.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
 import { silent } from '../helpers/gateway.js';
 import { openGate } from '../helpers/redis-gate.js';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { Entry } from '../../src/redis/log-entry.js';
-import { LogTail } from '../../src/redis/log-tail.js';
-import { inSlices, lettersOf } from '../../src/redis/slices.js';
+import type { Entry } from '../../src/redis/log/log-entry.js';
+import { LogTail } from '../../src/redis/log/log-tail.js';
+import { inSlices, lettersOf } from '../../src/redis/log/slices.js';
 import { openRegistry } from '../helpers/gateway.js';
 
 const entryOf = (letters: number): Entry => ['1-1', ['ids', 'x'.repeat(letters)]];

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import type { View } from '../../src/registry/view.js';
+import type { View } from '../../src/registry/view/view.js';
 import { openRegistry } from '../helpers/gateway.js';
 import { names, openGated, registerAll } from '../helpers/reader-view.js';
 import { Trap } from '../helpers/redis-gate.js';

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { Standing } from '../../src/redis/standing.js';
+import { Standing } from '../../src/redis/connect/standing.js';
 
 /** A clock that the test moves, and the lines that were written. */
 function stand() {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describeTarget, parseRedisUrl, type RedisTarget } from '../../src/redis/url.js';
+import { describeTarget, parseRedisUrl, type RedisTarget } from '../../src/redis/connect/url.js';
 
 const node = (host: string, port: number) => ({ host, port });
 const GOOD: [url: string, target: RedisTarget][] = [

@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Answers } from '../../src/registry/answers.js';
-import { Body, listParts } from '../../src/registry/body.js';
+import { Answers } from '../../src/registry/table/answers.js';
+import { Body, listParts } from '../../src/registry/table/body.js';
 import type { Discovery } from '../../src/registry/queries.js';
-import { LOOKED_AT_A_TURN, Slices } from '../../src/registry/slices.js';
-import { Table } from '../../src/registry/table.js';
+import { LOOKED_AT_A_TURN, Slices } from '../../src/registry/table/slices.js';
+import { Table } from '../../src/registry/table/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
 const HEAD_BYTES = 2000;

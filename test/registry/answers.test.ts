@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Answers } from '../../src/registry/answers.js';
-import type { Departure } from '../../src/registry/change.js';
-import type { LogRecord } from '../../src/registry/record.js';
+import { Answers } from '../../src/registry/table/answers.js';
+import type { Departure } from '../../src/registry/log/change.js';
+import type { LogRecord } from '../../src/registry/log/record.js';
 import type { Discovery } from '../../src/registry/queries.js';
 import { inScope } from '../../src/registry/scope.js';
-import { Table } from '../../src/registry/table.js';
+import { Table } from '../../src/registry/table/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
 type Shown = { instanceId: string; type: string; group: string; departed?: { kind: string } };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { contentTag, TagSum, type ContentTag } from '../../src/registry/content-tag.js';
+import { contentTag, TagSum, type ContentTag } from '../../src/registry/log/content-tag.js';
 import { record, T0 } from './sample.js';
 
 const sumOf = (tags: ContentTag[]) => {

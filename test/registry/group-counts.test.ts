@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { GroupCounts, GroupWalk } from '../../src/registry/group-counts.js';
-import { Slices } from '../../src/registry/slices.js';
-import { Table } from '../../src/registry/table.js';
+import { GroupCounts, GroupWalk } from '../../src/registry/table/group-counts.js';
+import { Slices } from '../../src/registry/table/slices.js';
+import { Table } from '../../src/registry/table/table.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
 let seq = 0;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Group, type Member } from '../../src/registry/group.js';
-import { instanceJson } from '../../src/registry/record.js';
+import { Group, type Member } from '../../src/registry/table/group.js';
+import { instanceJson } from '../../src/registry/log/record.js';
 import { record, T0 } from './sample.js';
 
 const newGroup = () => new Group('game', 'kr-1');

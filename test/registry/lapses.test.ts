@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { LapseSchedule, NOT_PLANNED } from '../../src/registry/lapses.js';
+import { LapseSchedule, NOT_PLANNED } from '../../src/registry/table/lapses.js';
 import { heapMb, T0 } from './sample.js';
 
 interface Lease {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Instance } from '../../src/contract/index.js';
-import { decodeInstance } from '../../src/redis/codec.js';
+import { decodeInstance } from '../../src/redis/scripts/codec.js';
 import { patched, registered } from '../../src/registry/recovery/effects.js';
 import { Pending, type Effect } from '../../src/registry/recovery/pending.js';
 import { openRegistry } from '../helpers/gateway.js';

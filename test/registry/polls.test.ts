@@ -2,8 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
 import { MAX_LIMIT } from '../../src/contract/index.js';
-import { Answer } from '../../src/registry/answer.js';
-import { Polls } from '../../src/registry/polls.js';
+import { Answer } from '../../src/registry/table/answer.js';
+import { Polls } from '../../src/registry/view/polls.js';
 import type { Discovery } from '../../src/registry/queries.js';
 import { record, type Sample } from './sample.js';
 

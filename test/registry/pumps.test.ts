@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Pumps, SERVED_A_TURN } from '../../src/registry/pumps.js';
-import type { Watcher } from '../../src/registry/watcher.js';
+import { Pumps, SERVED_A_TURN } from '../../src/registry/watch/pumps.js';
+import type { Watcher } from '../../src/registry/watch/watcher.js';
 
 const KIB = 1024;
 

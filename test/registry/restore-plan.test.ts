@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import type { Change } from '../../src/registry/change.js';
+import type { Change } from '../../src/registry/log/change.js';
 import { patched, registered } from '../../src/registry/recovery/effects.js';
 import { Pending } from '../../src/registry/recovery/pending.js';
 import { keptMembers, planRestore, type Known } from '../../src/registry/recovery/plan.js';
-import { Table } from '../../src/registry/table.js';
+import { Table } from '../../src/registry/table/table.js';
 import { complete } from '../helpers/store.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Change } from '../../src/registry/change.js';
-import { Ring } from '../../src/registry/ring.js';
+import type { Change } from '../../src/registry/log/change.js';
+import { Ring } from '../../src/registry/log/ring.js';
 import { change, idAt, record, T0 } from './sample.js';
 
 /** A log whose ids share milliseconds, with low parts longer than a double holds. */

@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Instance } from '../../src/contract/index.js';
-import type { Change } from '../../src/registry/change.js';
-import { logRecord, type LogRecord } from '../../src/registry/record.js';
+import type { Change } from '../../src/registry/log/change.js';
+import { logRecord, type LogRecord } from '../../src/registry/log/record.js';
 import { complete } from '../helpers/store.js';
 
 /** A moment of the store's clock from which tests count. */

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Change } from '../../src/registry/change.js';
-import { TagSum } from '../../src/registry/content-tag.js';
-import { instanceJson, type LogRecord } from '../../src/registry/record.js';
+import type { Change } from '../../src/registry/log/change.js';
+import { TagSum } from '../../src/registry/log/content-tag.js';
+import { instanceJson, type LogRecord } from '../../src/registry/log/record.js';
 import type { Home } from '../../src/registry/home.js';
-import { REPLANNED_AT_ONCE } from '../../src/registry/leases.js';
-import { Table } from '../../src/registry/table.js';
+import { REPLANNED_AT_ONCE } from '../../src/registry/table/leases.js';
+import { Table } from '../../src/registry/table/table.js';
 import { change, EPOCH, heapMb, idAt, record, T0 } from './sample.js';
 
 const HOUR = 3_600_000;

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { sseFrames } from '../../src/http/sse-frames.js';
-import type { Change } from '../../src/registry/change.js';
+import { sseFrames } from '../../src/http/replies/sse-frames.js';
+import type { Change } from '../../src/registry/log/change.js';
 import type { WatchQuery } from '../../src/registry/queries.js';
-import { RecentFrames } from '../../src/registry/recent-frames.js';
-import { Ring } from '../../src/registry/ring.js';
+import { RecentFrames } from '../../src/registry/watch/recent-frames.js';
+import { Ring } from '../../src/registry/log/ring.js';
 import { revisionOf } from '../../src/registry/revision.js';
-import { Table } from '../../src/registry/table.js';
-import { Topic } from '../../src/registry/topic.js';
+import { Table } from '../../src/registry/table/table.js';
+import { Topic } from '../../src/registry/watch/topic.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
 const topicOf = (query: WatchQuery = {}) => new Topic(query, sseFrames);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Waits } from '../../src/registry/waits.js';
+import { Waits } from '../../src/registry/view/waits.js';
 
 const LIMIT_MS = 1234; // by which its timers are known from those of others in this process
 beforeEach(() => {

@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { Answers } from '../../src/registry/answers.js';
-import type { Group } from '../../src/registry/group.js';
+import { Answers } from '../../src/registry/table/answers.js';
+import type { Group } from '../../src/registry/table/group.js';
 import type { Discovery } from '../../src/registry/queries.js';
-import { LOOKED_AT_A_TURN, Slices, type Sliced } from '../../src/registry/slices.js';
-import { Table } from '../../src/registry/table.js';
-import { PAGE_BYTES, Walk } from '../../src/registry/walk.js';
+import { LOOKED_AT_A_TURN, Slices, type Sliced } from '../../src/registry/table/slices.js';
+import { Table } from '../../src/registry/table/table.js';
+import { PAGE_BYTES, Walk } from '../../src/registry/table/walk.js';
 import { change, EPOCH, idAt, record, T0 } from './sample.js';
 
 const GROUPS = ['a:x', 'a:x.1', 'a-b:x', 'b:x'];

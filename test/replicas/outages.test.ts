@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { makeKeys } from '../../src/redis/keys.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
 import { eventsIn } from '../helpers/events.js';
 import { caller, registration, TOKEN } from '../helpers/gateway.js';
 import { openGate } from '../helpers/redis-gate.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { makeKeys } from '../../src/redis/keys.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
 import { bound, report } from '../helpers/bounds.js';
 import { expectOneTruth } from '../helpers/agreement.js';
 import { expectKept, longestGap, startFailoverLoad, type FailoverLoad } from '../helpers/failover-load.js';

@@ -1,5 +1,5 @@
 import { describe, test, type TestContext } from 'vitest';
-import { Scripts } from '../../src/redis/scripts.js';
+import { Scripts } from '../../src/redis/scripts/scripts.js';
 import { expiredIds, registerGhosts, startFleet, type Member } from '../helpers/fleet.js';
 import { Trap } from '../helpers/redis-gate.js';
 import type { Replica } from '../helpers/replicas.js';

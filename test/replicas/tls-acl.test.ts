@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { makeKeys } from '../../src/redis/keys.js';
+import { makeKeys } from '../../src/redis/scripts/keys.js';
 import { boot } from '../helpers/boot.js';
 import { makeCertificates, type Certificates } from '../helpers/certificates.js';
 import { eventsIn } from '../helpers/events.js';

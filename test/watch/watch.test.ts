@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createMetrics } from '../../src/http/metrics.js';
-import { sseFrames } from '../../src/http/sse-frames.js';
+import { createMetrics } from '../../src/http/metrics/metrics.js';
+import { sseFrames } from '../../src/http/replies/sse-frames.js';
 import { serve } from '../../src/redis/serve.js';
-import { View } from '../../src/registry/view.js';
-import { WatchHub } from '../../src/registry/watch-hub.js';
+import { View } from '../../src/registry/view/view.js';
+import { WatchHub } from '../../src/registry/watch/hub.js';
 import { buildGateway, caller, openRegistry, registration, TOKEN, type GatewaySetup } from '../helpers/gateway.js';
 import { eventsIn } from '../helpers/events.js';
 import { expectProblem } from '../helpers/problem.js';

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../../test/helpers/until.js';
 import type { Member } from '../bed.js';
 import { TYPE } from '../load.js';
-import { underLoad, type Field, type Setup } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad, type Setup } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { redisAnswers, restoredAfter, someOf, writesBack } from '../tools.js';
 

@@ -7,7 +7,8 @@ import { rssMb, TOKEN } from '../../rig.js';
 import { keys, type Member } from '../bed.js';
 import { idsIn } from '../http.js';
 import { TYPE } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events, percentile } from '../tools.js';
 

@@ -6,7 +6,8 @@ import { until } from '../../../test/helpers/until.js';
 import { keys, type Member } from '../bed.js';
 import { Http } from '../http.js';
 import { newLife } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events, someOf } from '../tools.js';
 

@@ -5,7 +5,8 @@ import { keys, type Member } from '../bed.js';
 import { openClocks } from '../clocks.js';
 import { idsIn } from '../http.js';
 import { TYPE } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 
 const MARKS = ['x-stale-seconds', 'x-recovering'];

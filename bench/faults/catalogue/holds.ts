@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../../test/helpers/until.js';
 import { keys, type Member } from '../bed.js';
 import { TYPE, type Life } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault, Scale } from '../scale.js';
 import { events } from '../tools.js';
 

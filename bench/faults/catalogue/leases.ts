@@ -3,7 +3,8 @@ import { openDelayGate } from '../../../test/guarantees/helpers/delay-gate.js';
 import { keys, type Member } from '../bed.js';
 import { idsIn, type Call } from '../http.js';
 import { describe, TYPE } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events, percentile, someOf } from '../tools.js';
 

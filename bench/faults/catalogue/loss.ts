@@ -3,7 +3,8 @@ import { until } from '../../../test/helpers/until.js';
 import { idsIn } from '../http.js';
 import { keys, type Member } from '../bed.js';
 import { TYPE } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault, Scale } from '../scale.js';
 import { events, redisAnswers, registerAtOnce, restoredAfter, someOf } from '../tools.js';
 

@@ -4,7 +4,8 @@ import { instance, openFiller } from '../../rig.js';
 import { keys, type Member } from '../bed.js';
 import { idsIn, NoAnswer } from '../http.js';
 import { TYPE } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events } from '../tools.js';
 

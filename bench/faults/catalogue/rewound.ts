@@ -1,7 +1,8 @@
 import { readdirSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events, redisAnswers, registerAtOnce, restoredAfter, someOf } from '../tools.js';
 

@@ -4,7 +4,8 @@ import type { TestRedis } from '../../../test/helpers/redis.js';
 import { pace, TOKEN } from '../../rig.js';
 import type { Bed, Member } from '../bed.js';
 import { newLife, type Life } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { events } from '../tools.js';
 

@@ -3,7 +3,8 @@ import { until } from '../../../test/helpers/until.js';
 import { TOKEN } from '../../rig.js';
 import type { Member } from '../bed.js';
 import { describe } from '../load.js';
-import { underLoad, type Field } from '../rig.js';
+import type { Field } from '../field.js';
+import { underLoad } from '../rig.js';
 import type { Fault } from '../scale.js';
 import { writesBack } from '../tools.js';
 

@@ -1,7 +1,7 @@
 import type { Instance, InstancePatch } from '../../contract/index.js';
 import { homeKey } from '../home.js';
 import type { Effect } from './pending.js';
-import { isoOf } from '../record.js';
+import { isoOf } from '../log/record.js';
 import type { CompleteRegistration } from '../registry.js';
 import { msOfId, parseRevision } from '../revision.js';
 

@@ -1,5 +1,5 @@
 import type { Instance } from '../../contract/index.js';
-import type { Change } from '../change.js';
+import type { Change } from '../log/change.js';
 import { compareIds, msOfId, parseRevision, type Position } from '../revision.js';
 
 /** What a write makes of an instance; undefined: it is gone. */

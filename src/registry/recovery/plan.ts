@@ -1,9 +1,9 @@
 import type { Instance } from '../../contract/index.js';
-import { isDeparture, type Change } from '../change.js';
-import type { Member } from '../group.js';
-import { instanceJson } from '../record.js';
+import { isDeparture, type Change } from '../log/change.js';
+import type { Member } from '../table/group.js';
+import { instanceJson } from '../log/record.js';
 import { compareIds, msOfId } from '../revision.js';
-import type { Table } from '../table.js';
+import type { Table } from '../table/table.js';
 import type { Pending } from './pending.js';
 import { entryOf, entryOfPending, instanceOf, type RestoreEntry } from './restore-entry.js';
 

@@ -1,6 +1,6 @@
 import type { Instance } from '../../contract/index.js';
-import type { Member } from '../group.js';
-import { instanceJson } from '../record.js';
+import type { Member } from '../table/group.js';
+import { instanceJson } from '../log/record.js';
 import type { PendingWrite } from './pending.js';
 
 /** What this replica knows of an instance that the store may have lost. */

@@ -1,13 +1,13 @@
 import type { InstancePatch } from '../../contract/index.js';
-import type { Change } from '../change.js';
+import type { Change } from '../log/change.js';
 import type { Home } from '../home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../queries.js';
 import type { Beat, Caller, Certainty, CompleteRegistration, Operator, PatchGuard, Registrar, RemoveGuard, Sought } from '../registry.js';
 import type { Position } from '../revision.js';
 import type { Scope } from '../scope.js';
-import type { View } from '../view.js';
-import type { Sink } from '../watch-frames.js';
-import { beginWatch } from '../watch-start.js';
+import type { View } from '../view/view.js';
+import type { Sink } from '../watch/frames.js';
+import { beginWatch } from '../view/begin-watch.js';
 import { SecondOpinion, type Restorer } from './second-opinion.js';
 import type { Discovered, History, ListedGroups, ServedRegistry } from './served-registry.js';
 
@@ -15,7 +15,7 @@ import type { Discovered, History, ListedGroups, ServedRegistry } from './served
 export interface StoreSide extends Restorer {
   locate: (ids: string[]) => Promise<(Home | undefined)[]>;
   history: (query: HistoryQuery) => Promise<History>;
-  /** What a watcher of this query missed, as `LogSource` of registry/watch-start.ts has it. */
+  /** What a watcher of this query missed, as `LogSource` of registry/view/begin-watch.ts has it. */
   changesAfter: (position: Position, query: WatchQuery) => Promise<{ changes: Change[]; last: string } | undefined>;
 }
 

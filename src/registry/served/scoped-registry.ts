@@ -5,7 +5,7 @@ import type { Home } from '../home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../queries.js';
 import type { Beat, BeatResult, Caller, CompleteRegistration, Registered, RemoveGuard } from '../registry.js';
 import { inScope, type Scope } from '../scope.js';
-import type { Sink } from '../watch-frames.js';
+import type { Sink } from '../watch/frames.js';
 import type { ServedRegistry } from './served-registry.js';
 
 const ATTEMPTS = 3;

@@ -3,7 +3,7 @@ import { RegistryError } from '../errors.js';
 import type { Home } from '../home.js';
 import type { Freshness } from '../queries.js';
 import { isPatch, type Beat, type BeatResult, type Caller, type CompleteRegistration, type Found, type PatchGuard, type Registrar, type RemoveGuard } from '../registry.js';
-import type { View } from '../view.js';
+import type { View } from '../view/view.js';
 
 /** An instance that the store does not know, or as another process than this. */
 export interface Missed {

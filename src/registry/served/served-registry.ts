@@ -1,11 +1,11 @@
-import type { Answer } from '../answer.js';
-import type { Change } from '../change.js';
-import type { GroupCount } from '../group.js';
+import type { Answer } from '../table/answer.js';
+import type { Change } from '../log/change.js';
+import type { GroupCount } from '../table/group.js';
 import type { Home } from '../home.js';
 import type { Discovery, Freshness, HistoryQuery, Poll, WatchQuery } from '../queries.js';
 import type { Certainty, Operator, Registrar, Sought } from '../registry.js';
 import type { Scope } from '../scope.js';
-import type { Sink } from '../watch-frames.js';
+import type { Sink } from '../watch/frames.js';
 
 export interface Discovered extends Certainty {
   /** Instances in the order of type, group, id. Its body is to be read at once: it follows the view. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from '../../../src/redis/keys.js';
+import type { Keys } from '../../../src/redis/scripts/keys.js';
 import type { StreamEntry } from '../../helpers/watch-log.js';
 
 const PAGE = 5000;

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from '../../../src/redis/keys.js';
+import type { Keys } from '../../../src/redis/scripts/keys.js';
 
 /** All keys of a prefix as they stood at one moment. */
 export type Picture = [key: string, dump: Buffer, expiresAt: number][];

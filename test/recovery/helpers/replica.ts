@@ -1,20 +1,20 @@
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished } from 'vitest';
-import { sseFrames } from '../../../src/http/sse-frames.js';
-import { decodeDescribed } from '../../../src/redis/codec.js';
-import type { Keys } from '../../../src/redis/keys.js';
+import { sseFrames } from '../../../src/http/replies/sse-frames.js';
+import { decodeDescribed } from '../../../src/redis/scripts/codec.js';
+import type { Keys } from '../../../src/redis/scripts/keys.js';
 import { openReaderConnection, openStore } from '../../../src/redis/open-store.js';
-import type { LoadReason } from '../../../src/redis/reader-options.js';
-import { Reader } from '../../../src/redis/reader.js';
+import { Reader } from '../../../src/redis/follow/reader.js';
 import { serve } from '../../../src/redis/serve.js';
-import { parseRedisUrl } from '../../../src/redis/url.js';
-import { logRecord } from '../../../src/registry/record.js';
-import { View } from '../../../src/registry/view.js';
-import { WatchHub } from '../../../src/registry/watch-hub.js';
+import { parseRedisUrl } from '../../../src/redis/connect/url.js';
+import { logRecord } from '../../../src/registry/log/record.js';
+import { View } from '../../../src/registry/view/view.js';
+import { WatchHub } from '../../../src/registry/watch/hub.js';
 import { freshPrefix, silent } from '../../helpers/gateway.js';
 import { openGate } from '../../helpers/redis-gate.js';
 import { readStore } from '../../helpers/store.js';
 import { until } from '../../helpers/until.js';
+import type { LoadReason } from '../../../src/redis/load/load-log.js';
 
 export const ALL = { limit: 10_000 };
 

@@ -1,0 +1,40 @@
+import { changeJson, departureByMoveJson } from '../../registry/log/change.js';
+import { instanceJson, isoOf } from '../../registry/log/record.js';
+import { revisionOf } from '../../registry/revision.js';
+import type { Frames } from '../../registry/watch/frames.js';
+
+/** How long a client waits before it comes back, in ms; spread, so that a replica's watchers do not all come at once. */
+const RETRY_MS = 1000;
+const RETRY_SPREAD_MS = 2000;
+
+const retry = (end: string) => () => Buffer.from(`retry: ${RETRY_MS + Math.round(Math.random() * RETRY_SPREAD_MS)}\n${end}`);
+const frame = (event: string, data: string, id?: string) => Buffer.from(`${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`);
+
+/**
+ * What watchers are told, as server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html. Data is JSON in
+ * one line. `id` is a position to resume from: only frames that complete one carry it.
+ */
+export const sseFrames: Frames = {
+  opening: retry(''), // a line of the first frame: some readers take a block of its own for an event without data
+  farewell: retry('\n'),
+  keepAlive: Buffer.from(': keep-alive\n\n'),
+
+  snapshot: (members, revision, last) => {
+    const instances = members.map((member) => instanceJson(member.record, member)).join(',');
+    const data = `{"instances":[${instances}],"revision":${JSON.stringify(revision)}${last ? '' : ',"more":true'}}`;
+    return frame('snapshot', data, last ? revision : undefined);
+  },
+
+  change: (change) => frame(change.kind ?? '', changeJson(change), revisionOf(change)),
+  moved: (change, may) => frame('removed', departureByMoveJson(change, may), revisionOf(change)),
+  bookmark: (revision) => frame('bookmark', JSON.stringify({ revision }), revision),
+  reset: (reason) => frame('reset', JSON.stringify({ reason })),
+
+  performance: (members) => {
+    const instances = members.map(({ record: { instanceId, type, group }, performance = '{}', renewedAtMs }) => {
+      const identity = JSON.stringify({ instanceId, type, group, lastHeartbeat: isoOf(renewedAtMs) });
+      return `${identity.slice(0, -1)},"performance":${performance}}`;
+    });
+    return frame('performance', `{"instances":[${instances.join(',')}]}`);
+  },
+};

@@ -1,0 +1,246 @@
+import type { Instance } from '../../contract/index.js';
+import type { Answer } from '../table/answer.js';
+import { Answers } from '../table/answers.js';
+import type { Change } from '../log/change.js';
+import { RegistryError } from '../errors.js';
+import type { Home } from '../home.js';
+import { Pending, type Effect } from '../recovery/pending.js';
+import { Polls } from './polls.js';
+import { Freshness } from './freshness.js';
+import { GroupCounts } from '../table/group-counts.js';
+import type { Discovery } from '../queries.js';
+import type { Found } from '../registry.js';
+import { compareIds, revisionOf, type Position } from '../revision.js';
+import { incarnationOf, instanceJson } from '../log/record.js';
+import type { Ring } from '../log/ring.js';
+import { Slices } from '../table/slices.js';
+import type { Table } from '../table/table.js';
+import { Waits } from './waits.js';
+import type { WatchHub } from '../watch/hub.js';
+
+/** Longer than replicas need to claim and to give back. */
+const REUNITING_MS = 3000;
+
+export interface ViewOptions {
+  hub: WatchHub;
+  /** How long a stale view still answers. */
+  maxStaleMs: number;
+  /** For so long after everything was lost servers are still coming back: the default lease. */
+  comeBackMs?: number;
+}
+
+/** A loaded table, and the latest changes that led to it. */
+export interface Loaded {
+  table: Table;
+  ring: Ring;
+}
+
+/**
+ * What this replica knows of the registry, for everyone who reads: discover, long polls, watchers. The reader of the log feeds it
+ * and nobody else. Nothing in here asks the store.
+ */
+export class View {
+  readonly hub: WatchHub;
+  readonly polls = new Polls();
+  /** Writes of this replica that it has not read yet. */
+  readonly pending = new Pending();
+  /** Somebody waits for the view to move on: the reader need not wait for its next tick. */
+  onWait: () => void = () => undefined;
+  readonly #waits = new Waits();
+  /** Whose turns all long work on what this view holds shares. */
+  readonly slices = new Slices();
+  readonly groups = new GroupCounts(() => this.table, this.slices);
+  readonly #maxStaleMs: number;
+  readonly #freshness: Freshness;
+  #loaded: (Loaded & { answers: Answers }) | undefined;
+  #partedAt = -Infinity;
+
+  constructor({ hub, maxStaleMs, comeBackMs = 30_000 }: ViewOptions) {
+    this.hub = hub;
+    this.#freshness = new Freshness(comeBackMs);
+    this.#maxStaleMs = maxStaleMs;
+    hub.start(() => this.#loaded?.table);
+  }
+
+  get loaded(): boolean {
+    return this.#loaded !== undefined;
+  }
+
+  /** What it answers from, however old that is; undefined before the first load. */
+  get current(): Loaded | undefined {
+    return this.#loaded;
+  }
+
+  /** It can answer: loaded, and not stale for too long. */
+  get serving(): boolean {
+    return this.loaded && this.#freshness.ageMs <= this.#maxStaleMs;
+  }
+
+  /** @throws {RegistryError} store_unavailable while it cannot answer. */
+  get table(): Table {
+    return this.#serving().table;
+  }
+
+  get ring(): Ring {
+    return this.#serving().ring;
+  }
+
+  /** `<epoch>.<entry id>` of the last change that answers take into account. @throws {RegistryError} store_unavailable */
+  get revision(): string {
+    return revisionOf(this.table.position);
+  }
+
+  /** How far it has read the log; undefined while it is loading. */
+  get position(): Position | undefined {
+    return this.#loaded?.table.position;
+  }
+
+  /** How old the view is, if that is too old, or if it is known to lack something; undefined while it is fresh. */
+  get staleMs(): number | undefined {
+    return this.#freshness.staleMs;
+  }
+
+  /** For how much longer servers that the store has forgotten are coming back; undefined when it has forgotten nobody. */
+  get recoveringMs(): number | undefined {
+    return this.#freshness.recoveringMs;
+  }
+
+  get size(): number {
+    return this.#loaded?.table.members.size ?? 0;
+  }
+
+  /** How many groups are held. */
+  get held(): number {
+    return this.#loaded?.table.groups.held ?? 0;
+  }
+
+  /** At once, however long that takes. */
+  answer(query: Discovery): Answer {
+    return this.#serving().answers.answer(query, performance.now());
+  }
+
+  /**
+   * The same, in slices where it takes long: what it says then stands at the moment in which this resolves. Rejects, or throws, with
+   * `store_unavailable` while it cannot answer.
+   */
+  ask(query: Discovery): Answer | Promise<Answer> {
+    const { answers } = this.#serving();
+    const answer = answers.ask(query, performance.now());
+    if (!(answer instanceof Promise)) return answer;
+    return answer.then((walked) => (this.#serving().answers === answers ? walked : this.ask(query))); // or another table was loaded meanwhile
+  }
+
+  find(id: string): Found | undefined {
+    const { members, position } = this.table;
+    const member = members.get(id);
+    if (!member || member.lapsed) return undefined;
+    const instance = JSON.parse(instanceJson(member.record, member)) as Instance;
+    return { instance, revision: revisionOf({ epoch: position.epoch, id: member.changedBy }) };
+  }
+
+  /**
+   * Resolves once everything up to this position has been read and, with `watermarkMs`, everything up to that time of the
+   * store's clock. Rejects with `store_unavailable` when that takes longer than `timeoutMs`.
+   */
+  reached(position: Position, watermarkMs: number, timeoutMs: number): Promise<void> {
+    const reached = this.#waits.until(() => this.#has(position, watermarkMs), timeoutMs);
+    this.onWait();
+    return reached;
+  }
+
+  /** The reader has loaded a table: from now on this is the view. */
+  adopt(loaded: Loaded, reason: string) {
+    const restarted = this.loaded;
+    this.#loaded = { ...loaded, answers: new Answers(loaded.table, this.slices) };
+    this.pending.readAll(loaded.ring.since(loaded.ring.first), loaded.table.position, (id) => loaded.table.members.get(id)?.of);
+    loaded.table.news.clear();
+    this.#waits.check();
+    this.polls.changed(undefined, (query) => this.ask(query));
+    if (restarted) this.hub.restart(reason);
+  }
+
+  /** Whether the log has become another just now, so that what the store does not know may yet come. */
+  reunite(young: boolean) {
+    this.#partedAt = young ? performance.now() : -Infinity;
+  }
+
+  /** The log is another and the content is the same: nobody is told anything before the log has been read to its end. */
+  rebase(loaded: Loaded) {
+    this.#loaded = { ...loaded, answers: (this.#loaded as { answers: Answers }).answers };
+  }
+
+  /** The view and the store agree again: watchers are given a position of the new epoch. */
+  recovered() {
+    this.hub.remindAll();
+  }
+
+  /** A write was acknowledged. Until the log has it, this replica alone answers for it. */
+  acknowledged(id: string, revision: string, effect: Effect) {
+    this.pending.add(id, revision, this.position?.id ?? '', effect);
+  }
+
+  /** Where an instance lives as far as this replica knows. */
+  homeOf(id: string): Home | undefined {
+    return this.#loaded?.table.members.get(id)?.record ?? this.pending.makes(id);
+  }
+
+  /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says; acknowledged before `asOf`. */
+  incarnationOf(id: string, asOf?: number): string | undefined {
+    const member = this.#loaded?.table.members.get(id);
+    return this.pending.makes(id, asOf)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
+  }
+
+  /** The log became another a moment ago: other replicas may still be giving back what only they know. */
+  get reuniting(): boolean {
+    return performance.now() - this.#partedAt < REUNITING_MS;
+  }
+
+  /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
+  get settling(): boolean {
+    return this.#freshness.settling;
+  }
+
+  /** Everything that the store had at this time of this process's monotonic clock is in the view; `whole`: and it had all that any replica knows. */
+  refresh(asOf: number, whole: boolean) {
+    this.#freshness.refresh(asOf, this.loaded);
+    if (!whole || this.reuniting) this.doubt();
+  }
+
+  /** The store began with nothing so long ago, and nobody knows what was there before; undefined: somebody does. */
+  blankFor(ms: number | undefined) {
+    this.#freshness.blankFor(ms);
+  }
+
+  /** The view lacks something, and it is known that it does: answers say so at once, until it is refreshed. */
+  doubt() {
+    this.#freshness.doubt();
+  }
+
+  /** The end of a read: everybody is told what it brought. */
+  settle(changes: readonly Change[]) {
+    const { table } = this.#loaded as Loaded;
+    for (const change of changes) this.pending.read(change);
+    this.#waits.check();
+    this.hub.publish(changes);
+    if (table.news.homes.size === 0 && table.news.records.length === 0) return;
+    this.polls.changed(table.news, (query) => this.ask(query));
+    table.news.clear();
+  }
+
+  /** Ends watchers and long polls: the replica is shutting down. */
+  end() {
+    this.polls.end();
+    this.hub.end();
+  }
+
+  #serving() {
+    if (!this.#loaded) throw new RegistryError('store_unavailable', 'this replica is still reading the registry: try again');
+    if (!this.serving) throw new RegistryError('store_unavailable', 'the registry store has been away for longer than MAX_STALE_SECONDS');
+    return this.#loaded;
+  }
+
+  #has({ epoch, id }: Position, watermarkMs: number): boolean {
+    const table = this.#loaded?.table;
+    return table !== undefined && table.position.epoch === epoch && compareIds(table.position.id, id) >= 0 && table.watermarkMs >= watermarkMs;
+  }
+}
