@@ -457,6 +457,13 @@ import type { Store }` },
     test: 'test/redis/standing.test.ts',
   },
   {
+    name: 'second-outage-unsaid',
+    guard: 'an outage that begins soon after the last one is told of as long as it lasts',
+    find: 'if (this.#unsaid && this.#mayTell(this.#unsaid.state)) this.#tell(this.#unsaid);',
+    replace: 'if (this.#unsaid && this.#mayTell(this.#unsaid.state)) this.#tell(this.#unsaid);\n    this.#unsaid = undefined;',
+    test: 'test/redis/standing.test.ts',
+  },
+  {
     name: 'gives-up-on-redis',
     guard: 'an external Redis that is late is waited for',
     find: 'const patience: Patience = embedded ? {} : { withinMs: Infinity,',

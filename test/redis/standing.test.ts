@@ -55,6 +55,18 @@ test('a store that comes and goes every second is told of at most every ten seco
   expect(told().length).toBeLessThanOrEqual(2 * 8); // 80 s: one pair each ten
 });
 
+test('an outage that begins soon after the last one has its pair of lines too, once ten seconds have passed', () => {
+  const { standing, pass, told } = stand();
+  const answered = () => standing.answered();
+  pass(1000, undefined, answered);
+  pass(3000, 1500, () => undefined);
+  pass(1000, undefined, answered);
+  expect(told().map(({ msg }) => msg)).toEqual(['redis is away', 'redis is back']);
+  pass(60_000, 1500, () => undefined);
+  pass(1000, undefined, answered);
+  expect(told().map(({ msg, seconds }) => [msg, seconds])).toEqual([['redis is away', undefined], ['redis is back', 60]]);
+});
+
 test('the reason is that of this outage, and the better one: that it was closed says nothing', () => {
   const { standing, pass, lines } = stand();
   const closed = new Error('closed by the other side');

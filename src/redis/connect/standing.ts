@@ -15,6 +15,12 @@ const HELD_UP_MS = 2000;
 
 const NO_REPLY = Object.assign(new Error('no reply'), { code: 'SILENT' });
 
+/** A state that was entered and has no line yet. */
+interface Unsaid {
+  state: Exclude<State, 'fresh'>;
+  was?: State;
+}
+
 const LINES: Record<Exclude<State, 'fresh'>, string> = {
   away: 'redis is away: writes are refused, reads are answered from memory',
   'read-only': 'redis is read-only: waiting for a primary; writes are refused, reads are answered from memory',
@@ -30,6 +36,7 @@ export class Standing {
   /** When it was fresh for the last time, and what was told since. */
   #since = 0;
   #told: State | undefined;
+  #unsaid: Unsaid | undefined;
   #lookedAt = Infinity;
   #answeredAt = -Infinity;
   #returnedAt = -Infinity;
@@ -75,16 +82,27 @@ export class Standing {
   look(staleMs: number | undefined) {
     if (this.#heldUp()) return;
     const state = this.#now(staleMs);
-    if (state === undefined || state === this.#state) return;
+    if (state === undefined) return;
+    if (state !== this.#state) this.#enter(state, staleMs);
+    // Not only when it is entered: of one that began within ten seconds of the last the line comes later, for it may stay for hours.
+    if (this.#unsaid && this.#mayTell(this.#unsaid.state)) this.#tell(this.#unsaid);
+  }
+
+  #enter(state: State, staleMs = 0) {
     const was = this.#state;
     this.#state = state;
+    this.#unsaid = undefined;
     if (state === 'fresh') return this.#back();
-    if (was === undefined || was === 'fresh') this.#since = this.now() - (staleMs ?? 0);
-    if (!this.#mayTell(state)) return;
+    if (was === undefined || was === 'fresh') this.#since = this.now() - staleMs;
+    this.#unsaid = { state, ...(was && was !== 'fresh' && { was }) };
+  }
+
+  #tell({ state, was }: Unsaid) {
+    this.#unsaid = undefined;
     this.#told ??= state;
     const err = this.#reason ?? (state === 'away' ? NO_REPLY : undefined);
     const since = new Date(Date.now() - (this.now() - this.#since)).toISOString();
-    this.log.error({ redis: this.redis, since, ...(err && { err }), ...(was && was !== 'fresh' && { was }) }, LINES[state]);
+    this.log.error({ redis: this.redis, since, ...(err && { err }), ...(was && { was }) }, LINES[state]);
   }
 
   #back() {
