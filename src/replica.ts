@@ -29,7 +29,7 @@ import { listen } from './listen.js';
 import { notifySystemd } from './notify.js';
 import { readerObserver, sweepObserver } from './observers.js';
 import { version } from './http/version.js';
-import { embeddedToken, welcome } from './welcome.js';
+import { embeddedToken, runningBeside, welcome } from './welcome.js';
 
 /** The balancer checks twice a second: after this long it sends nothing new here. */
 const DRAIN_NOTICE_MS = 2000;
@@ -106,7 +106,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   log.info({ ...about, node: process.versions.node }, 'started');
   if (!embedded) return;
   await loaded; // what it says to paste works from then on
-  process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0));
+  process.stdout.write(welcome(url, config.host, minted, embedded.engine, target.nodes[0]?.port ?? 0, await runningBeside(url)));
 }
 
 async function openEmbedded(log: Logger, closers: Closers): Promise<Embedded> {

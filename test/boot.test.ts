@@ -170,6 +170,21 @@ test('the embedded mode prints an address, a token kept for this checkout, and l
   expect(tokenOf(second.stdout())).toBe(token);
 });
 
+test('a second one in the same folder says that the first knows nothing of it, and one that is over is not named', { timeout: 60_000 }, async () => {
+  const first = boot({ PORT: String(await freePort()), LOG_LEVEL: 'silent' });
+  const url = await until(() => ADDRESS.exec(first.stdout())?.[1]);
+  expect(first.stdout()).not.toContain('another one runs');
+  const second = boot({ PORT: String(await freePort()), LOG_LEVEL: 'silent' }, first.dir);
+  await until(() => ADDRESS.exec(second.stdout()));
+  expect(second.stdout()).toContain(`another one runs in this folder, on ${url}: this one knows nothing of its servers`);
+
+  for (const one of [first, second]) one.signal('SIGTERM');
+  await Promise.all([first.exited, second.exited]);
+  const third = boot({ PORT: String(await freePort()), LOG_LEVEL: 'silent' }, first.dir);
+  await until(() => ADDRESS.exec(third.stdout()));
+  expect(third.stdout()).not.toContain('another one runs');
+});
+
 test('a kept token that is not usable is replaced, and its file is again for its owner alone', async () => {
   const dir = freshDir();
   execFileSync('mkdir', [join(dir, '.rollcall')]);
