@@ -9,7 +9,7 @@ trap 'rm -f "$report"' EXIT
 step() { printf '\n== %s\n' "$1"; }
 
 step 'test tools'; bash scripts/test-tools.sh
-step 'build'; npm run --silent build
+step 'build'; rm -rf dist; npm run --silent build # what an older build left there must not pass for this one's
 step 'types'; npm run --silent typecheck
 step 'lint'; npm run --silent lint
 step 'openapi lint'

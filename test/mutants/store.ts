@@ -457,6 +457,13 @@ import type { Store }` },
     test: 'test/redis/standing.test.ts',
   },
   {
+    name: 'said-in-step',
+    guard: 'replicas do not go on saying what they hold at the same moments',
+    find: '(Math.random() - 0.5) * SAID_SPREAD_MS',
+    replace: '0 * SAID_SPREAD_MS',
+    test: 'test/recovery/divergence.test.ts',
+  },
+  {
     name: 'second-outage-unsaid',
     guard: 'an outage that begins soon after the last one is told of as long as it lasts',
     find: 'if (this.#unsaid && this.#mayTell(this.#unsaid.state)) this.#tell(this.#unsaid);',

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { Divergence } from '../../src/redis/follow/divergence.js';
+import type { Table } from '../../src/registry/table/table.js';
+import type { Source } from '../../src/redis/scripts/store.js';
 import { CALLER, complete } from '../helpers/store.js';
 import { until } from '../helpers/until.js';
 import { openReplicas, type Replica } from './helpers/replica.js';
@@ -32,4 +35,20 @@ test('two replicas whose content differs at one position for longer than a secon
   expect(one.view.table.members.has('lost')).toBe(true);
   expect(one.seen.divergences).toEqual(['tag']);
   expect(replicas.map(({ view }) => view.table.content.etag)).toEqual(replicas.map(() => one.view.table.content.etag));
+});
+
+test('replicas that began at the same moment do not go on saying what they hold at the same moments, or one would never hear the other', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const table = { position: { epoch: 'e', id: '1-0' }, content: { etag: 'x' } } as unknown as Table;
+  const [one, other] = [new Divergence({} as Source), new Divergence({} as Source)];
+  let [said, together] = [0, 0];
+  for (let ms = 0; ms < 60_000; ms += 20) {
+    const [mine, theirs] = [one.say(table), other.say(table)];
+    if (mine !== '') said++;
+    if (mine !== '' && theirs !== '') together++;
+    vi.advanceTimersByTime(20);
+  }
+  expect(said).toBeGreaterThan(40);
+  expect(together).toBeLessThan(said / 2);
 });

@@ -65,7 +65,7 @@ const HOLDER = `
 `;
 
 test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)('a process that ends by %s leaves no Redis behind', async (signal) => {
-  const built = new URL('../../dist/redis/embedded.js', import.meta.url);
+  const built = new URL('../../dist/redis/connect/embedded.js', import.meta.url);
   expect(existsSync(built)).toBe(true);
   const holder = spawn(process.execPath, ['--input-type=module', '-e', HOLDER, built.href], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void holder.kill('SIGKILL'));

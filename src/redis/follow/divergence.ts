@@ -8,6 +8,8 @@ export const DIVERGENCES = ['beat', 'tag', 'log'] as const;
 export type DivergenceReason = (typeof DIVERGENCES)[number];
 
 const SAID_EVERY_MS = 1000;
+/** Only what was said last is kept: replicas that say it at the same moments would never hear each other. */
+const SAID_SPREAD_MS = 500;
 /** Two tags that differ for longer are no accident. Spread: of two replicas the one that is wrong may be mended first. */
 const DIFFER_MS = 1000;
 const DIFFER_SPREAD_MS = 3000;
@@ -28,7 +30,7 @@ export class Divergence {
   /** Replicas whose content differs, and from when on that is no accident. */
   readonly #differing = new Map<string, number>();
   readonly #provedAt = new Map<DivergenceReason, number>();
-  #saidAt = -Infinity;
+  #sayFrom = -Infinity;
   #askedAt = -Infinity;
 
   constructor(private readonly source: Source) {}
@@ -51,11 +53,11 @@ export class Divergence {
     for (const id of ids) if (this.#strangers.size < STRANGERS_KEPT && !this.#hopeless.has(id)) this.#strangers.add(id);
   }
 
-  /** What this replica has to say to the others, once a second; else ''. */
+  /** What this replica has to say to the others, about once a second; else ''. */
   say({ position, content }: Table): string {
     const now = performance.now();
-    if (now - this.#saidAt < SAID_EVERY_MS) return '';
-    this.#saidAt = now;
+    if (now < this.#sayFrom) return '';
+    this.#sayFrom = now + SAID_EVERY_MS + (Math.random() - 0.5) * SAID_SPREAD_MS;
     return `${this.#self} ${position.epoch} ${position.id} ${content.etag}`;
   }
 
