@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
 -- Renews up to 250 leases, in order, each with an optional patch. A lapsed lease that was not yet told is renewed, and
 -- its face written back; an unknown id is never created.
--- ARGV[3..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
+-- ARGV[3] until when (deadline.lua)
+-- ARGV[4..] per beat: id, then letters that say which parts follow, then those parts in that order: i incarnation,
 --   h home '<type>:<group>', p performance JSON, s status, c customState ('=text' or '-' to clear), l labels patch JSON
 -- Reply one per beat: { 200, revision, end in ms, ttl in ms } | { 404, epoch } | { 409, epoch } | { 400, part } | { 503, error }
 -- Events updated, one for each id that patches change, with all that they change; one entry in the beats for all that were renewed
 -- @include keys
 -- @include clock
+-- @include deadline
 -- @include record
 -- @include event
 -- @include beats
@@ -96,7 +98,7 @@ end
 
 local function failed(result) return { 503, type(result) == 'table' and result.err or tostring(result) } end
 
-local reply, i = {}, 3
+local reply, i = {}, 4
 while i <= #ARGV do
   local id, letters, part = ARGV[i], ARGV[i + 1], {}
   for at = 1, #letters do part[string.sub(letters, at, at)] = ARGV[i + 1 + at] end

@@ -1,7 +1,8 @@
 #!lua
 -- Registers instances: upsert by id, in order. Knows whether one is new, the same incarnation again, or a replacement, and moves
 -- the id out of an older type or group.
--- ARGV[3..] per registration: how many arguments follow; id, type, group, incarnation, ttl in ms, mode, home, by; then field,
+-- ARGV[3] until when (deadline.lua)
+-- ARGV[4..] per registration: how many arguments follow; id, type, group, incarnation, ttl in ms, mode, home, by; then field,
 --   value, … as the caller gave them
 --   mode  'register', or 'adopt': only where a hand-written face with a TTL stands and the registry knows no such id
 --   home  '*', or the '<type>:<group>' ('' for none) that the caller saw the id in and may move it from
@@ -11,6 +12,7 @@
 --   the same incarnation with the same content only renews, and rides the beats
 -- @include keys
 -- @include clock
+-- @include deadline
 -- @include hold
 -- @include grace
 -- @include record
@@ -100,7 +102,7 @@ local function register(first, last)
   return { not known and 'created' or same and 'repeated' or 'replaced', revision }
 end
 
-local reply, at = {}, 3
+local reply, at = {}, 4
 while at <= #ARGV do
   local last = at + tonumber(ARGV[at])
   local ok, result = pcall(register, at + 1, last)

@@ -4,6 +4,7 @@ import { createConnection, type Connection, type ConnectionConfig } from './conn
 import { makeKeys } from './scripts/keys.js';
 import type { Store } from './scripts/store.js';
 import { Scripts } from './scripts/scripts.js';
+import { StoreClock } from './connect/store-clock.js';
 import { Turns } from './scripts/turns.js';
 import { describeTarget } from './connect/url.js';
 
@@ -31,16 +32,17 @@ export function createStore(config: ConnectionConfig, options: StoreOptions, log
   const connection = createConnection('commands', config, log);
   const keys = makeKeys(options.prefix);
   const scripts = new Scripts(keys, options);
-  const turns = new Turns(connection, scripts, options.observe ?? (() => undefined));
-  return { connection, keys, scripts, turns };
+  const clock = new StoreClock();
+  const turns = new Turns(connection, scripts, clock, options.observe ?? (() => undefined));
+  return { connection, keys, scripts, turns, clock };
 }
 
 /**
  * Connects, and refuses a Redis that the registry cannot stand on.
  * @throws {Error} one line that says what to do: wrong password, missing rights, wrong database, too old; away for longer than `withinMs`.
  */
-export const connectStore = ({ connection }: Store, config: ConnectionConfig, log: Logger, patience?: Patience) =>
-  opened(connection, config, { ...patience, check: () => checkServer(connection, log) });
+export const connectStore = ({ connection, clock }: Store, config: ConnectionConfig, log: Logger, patience?: Patience) =>
+  opened(connection, config, { ...patience, check: () => checkServer(connection, clock, log) });
 
 /** Both at once. @throws {Error} as `connectStore`, after 5 s at the latest. */
 export async function openStore(config: ConnectionConfig, options: StoreOptions, log: Logger): Promise<Store> {
@@ -95,8 +97,11 @@ const FINAL = [LOGIN, CERTIFICATE, DATABASE, NO_REDIS, /^(NOPERM|TOO OLD|ERR Thi
 /** Waiting does not mend it. */
 const isFinal = ({ message }: Error) => FINAL.some((pattern) => pattern.test(message));
 
-async function checkServer(connection: Connection, log: Logger) {
+async function checkServer(connection: Connection, clock: StoreClock, log: Logger) {
+  const askedAt = performance.now();
   const info = await connection.info();
+  const nowUs = Number(/^server_time_usec:(\d+)/m.exec(info)?.[1]);
+  if (nowUs > 0) clock.take(Math.floor(nowUs / 1000), askedAt);
   const valkey = /^valkey_version:/m.test(info);
   const version = /^redis_version:(\S+)/m.exec(info)?.[1] ?? '0';
   if (!valkey && Number.parseInt(version, 10) < MIN_VERSION) throw new Error(`TOO OLD ${version}`);

@@ -9,6 +9,27 @@ export const store: Mutant[] = [
     test: 'test/redis/turns.test.ts',
   },
   {
+    name: 'writes-for-ever',
+    guard: 'what was answered 503 is not written when Redis comes to it at last',
+    find: `if NOT_AFTER > 0 and now > NOT_AFTER then`,
+    replace: `if NOT_AFTER > 0 and now > NOT_AFTER + 1e9 then`,
+    test: 'test/redis/late-writes.test.ts',
+  },
+  {
+    name: 'late-by-another-clock',
+    guard: 'a write is not refused because the clock of Redis was set, or is another',
+    find: '(isLate(outcomes[i]?.[0]) && answeredAt < deadline)',
+    replace: '(isLate(outcomes[i]?.[0]) && answeredAt + 1e9 < deadline)',
+    test: 'test/redis/late-writes.test.ts',
+  },
+  {
+    name: 'clock-only-narrowed',
+    guard: 'a reply that contradicts what was known of the clock of Redis counts alone',
+    find: 'narrowed.atLeast <= narrowed.atMost ? narrowed : said',
+    replace: 'narrowed.atLeast <= narrowed.atMost ? narrowed : { ...said, atMost: narrowed.atMost }',
+    test: 'test/redis/late-writes.test.ts',
+  },
+  {
     name: 'silence-by-the-clock',
     guard: 'a process that was held up keeps its healthy connections to Redis',
     find: 'looks = heard ? 0 : looks + 1;',
@@ -158,8 +179,8 @@ export const store: Mutant[] = [
   {
     name: 'lapse-by-local-clock',
     guard: 'a lease lapses by the watermark, not by a local clock',
-    find: 'this.#answered(await takePulse(this.source.connection, this.source.scripts));',
-    replace: `this.#answered(await takePulse(this.source.connection, this.source.scripts));
+    find: 'this.#answered(await takePulse(this.source.connection, this.source.scripts), askedAt);',
+    replace: `this.#answered(await takePulse(this.source.connection, this.source.scripts), askedAt);
     setInterval(() => this.#adopted && (this.#loaded?.table.advance(Date.now(), 0), this.view.settle([])), 20).unref();`,
     test: 'test/guarantees/leases.test.ts',
   },
@@ -245,22 +266,22 @@ export const store: Mutant[] = [
   {
     name: 'doubted-for-who-came-later',
     guard: 'a call is not run again for an instance that was registered after it was sent',
-    find: 'if (status === 404) return this.view.incarnationOf(id, sentAt);',
-    replace: 'if (status === 404) return this.view.incarnationOf(id, sentAt + Infinity);',
-    test: 'test/redis/turns.test.ts',
+    find: '(status, i) => doubted(status, known[i], guarded[i]?.incarnation)',
+    replace: '(status, i) => doubted(status, this.view.known(beats[i]?.instanceId as string) ?? known[i], guarded[i]?.incarnation)',
+    test: 'test/recovery/parked.test.ts',
   },
   {
     name: 'parked-patch-refused',
     guard: 'a patch or removal that Redis does not know is judged by the view',
-    find: 'const incarnation = this.#doubted(statusOf(error), id, guard, sentAt);',
-    replace: 'const incarnation = this.#doubted(statusOf(error) + 1000, id, guard, sentAt);',
+    find: 'const incarnation = doubted(statusOf(error), known, guard);',
+    replace: 'const incarnation = doubted(statusOf(error) + 1000, known, guard);',
     test: 'test/recovery/parked.test.ts',
   },
   {
     name: 'parked-refused',
     guard: 'a beat that Redis does not know is judged by the view',
-    find: '(status, i) => this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation, sentAt)',
-    replace: '(status, i) => this.#doubted(status + 1000, beats[i]?.instanceId as string, guarded[i]?.incarnation, sentAt)',
+    find: '(status, i) => doubted(status, known[i], guarded[i]?.incarnation)',
+    replace: '(status, i) => doubted(status + 1000, known[i], guarded[i]?.incarnation)',
     test: 'test/recovery/parked.test.ts',
   },
   {

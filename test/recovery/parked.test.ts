@@ -1,6 +1,10 @@
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { parseRedisUrl } from '../../src/redis/connect/url.js';
+import { giveBack } from '../../src/redis/recovery/restore-on-demand.js';
+import { RedisRegistrar } from '../../src/redis/redis-registrar.js';
 import { serve } from '../../src/redis/serve.js';
+import type { Beat } from '../../src/registry/registry.js';
+import { SecondOpinion } from '../../src/registry/served/second-opinion.js';
 import { openDelayGate } from '../guarantees/helpers/delay-gate.js';
 import { buildGateway, caller, registration } from '../helpers/gateway.js';
 import { CALLER, complete, readStore } from '../helpers/store.js';
@@ -90,6 +94,24 @@ test('who is in no view and in nothing pending is 404 at once, also while the vi
   const startedAt = performance.now();
   expect((await a.registry.heartbeat([{ instanceId: 'never' }])).map(({ status }) => status)).toEqual([404]);
   expect(performance.now() - startedAt).toBeLessThan(500);
+});
+
+test('what Redis refused is not done after all for one that was registered after it was sent, however soon the view reads of that', async () => {
+  const { a } = await openPair();
+  const registrar = new RedisRegistrar(a.store);
+  const readMeanwhile = async () => {
+    await registrar.register(complete({ instanceId: 'later' }), CALLER);
+    await until(() => a.view.table.members.has('later'));
+  };
+  const raced = Object.assign(Object.create(registrar) as RedisRegistrar, {
+    heartbeat: (beats: Beat[]) => registrar.heartbeat(beats).finally(readMeanwhile),
+    remove: (...args: Parameters<RedisRegistrar['remove']>) => registrar.remove(...args).finally(readMeanwhile),
+  });
+  const opinion = new SecondOpinion(raced, a.view, { catchUp: () => Promise.resolve(), giveBack: (missed) => giveBack(a.store, a.view, missed) });
+  expect(await opinion.heartbeat([{ instanceId: 'later' }])).toEqual([{ status: 404, code: 'instance_not_found' }]);
+  await a.registry.remove('later', {}, CALLER);
+  await until(() => !a.view.table.members.has('later'));
+  expect(await statusOf(opinion.remove('later', {}, CALLER))).toBe('instance_not_found');
 });
 
 test('a heartbeat, right after a loss, of one that only another replica knows is not told to register again', async () => {

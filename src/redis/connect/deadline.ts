@@ -3,7 +3,7 @@ const ANSWER_WITHIN_MS = 1200;
 
 /**
  * What Redis answers, or an error in time. In a Cluster ioredis may hold a command back for longer than its own time-out, while it
- * looks for a node; what is sent after the deadline is as any write whose answer was lost: it may have happened.
+ * looks for a node; a write that is sent after the deadline is refused there (lua/include/deadline.lua).
  */
 export function inTime<T>(answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -13,6 +13,7 @@ const REFUSALS: Record<string, string> = {
   NOAUTH: "the registry store refuses the gateway's user",
   WRONGPASS: "the registry store refuses the gateway's user",
   NOPERM: "the registry store refuses the gateway's user",
+  LATE: 'the registry store came to it too late', // lua/include/deadline.lua
   WRONGTYPE: 'a key of the registry was spoilt by hand',
 };
 const SILENT = 'the registry store did not answer in time or refused';

@@ -62,7 +62,8 @@ export class Reader {
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
   async start(): Promise<void> {
-    this.#answered(await takePulse(this.source.connection, this.source.scripts));
+    const askedAt = performance.now();
+    this.#answered(await takePulse(this.source.connection, this.source.scripts), askedAt);
     this.#alarm.start(() => this.#tail.places.events);
     this.view.onWait = () => this.#alarm.ring();
     this.#running = this.#run();
@@ -118,7 +119,7 @@ export class Reader {
   /** Applies what was read, as far as the log goes on from what was read before. */
   async #take(read: Read, { table } = this.#loaded as Loaded): Promise<LogBreak | undefined> {
     const { askedAt, pulse, events, beats, more } = read;
-    this.#answered(pulse);
+    this.#answered(pulse, askedAt);
     const elsewhere = this.#tail.breakIn(read, table.position.epoch);
     if (elsewhere) return elsewhere;
     table.noteTime(pulse.nowMs);
@@ -239,8 +240,9 @@ export class Reader {
     this.view.reunite(reason === 'outdated' && this.#last.young);
   }
 
-  #answered(pulse: Pulse) {
+  #answered(pulse: Pulse, askedAt: number) {
     this.#last.take(pulse);
+    this.source.clock.take(pulse.nowMs, askedAt);
     if (!this.options.ownStore) this.view.blankFor(this.#last.blankForMs);
     this.options.observer.reachable(true);
   }

@@ -7,6 +7,8 @@ import { random32 } from '../../registry/ids.js';
 const FOLDER = new URL('../../../lua/', import.meta.url);
 export const VERBS = ['register', 'heartbeat', 'patch', 'remove', 'sweep', 'reconcile', 'pulse', 'claim', 'restore', 'release', 'load', 'look'] as const;
 export type Verb = (typeof VERBS)[number];
+/** What callers' writes are made of: they say until when they may be made. */
+const WRITING: readonly Verb[] = ['register', 'heartbeat', 'patch', 'remove'];
 
 interface Script {
   source: string;
@@ -38,15 +40,19 @@ export class Scripts {
     this.#eventsMax = String(options.eventsMax);
   }
 
-  /** Arguments of EVALSHA, or of EVAL, which also leaves the script loaded on the node that runs it. */
-  command(verb: Verb, args: readonly (string | number)[], how: 'sha' | 'source'): [string, number, ...(string | number)[]] {
+  /**
+   * Arguments of EVALSHA, or of EVAL, which also leaves the script loaded on the node that runs it. A caller's write is made until
+   * `notAfterMs` of Redis' clock, or never; 0: whenever it arrives.
+   */
+  command(verb: Verb, args: readonly (string | number)[], how: 'sha' | 'source', notAfterMs = 0): [string, number, ...(string | number)[]] {
     const script = this.#scripts[verb];
-    return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...args];
+    const until = WRITING.includes(verb) ? [notAfterMs] : [];
+    return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...until, ...args];
   }
 
   /** The sources of the verbs that callers' writes are made of. */
   get writing(): string[] {
-    return (['register', 'heartbeat', 'patch', 'remove'] as const).map((verb) => this.#scripts[verb].source);
+    return WRITING.map((verb) => this.#scripts[verb].source);
   }
 
   /** Runs one script by itself. Writes of callers go through Turns instead. */

@@ -1,4 +1,5 @@
 import type { Connection } from '../connect/connection.js';
+import type { StoreClock } from '../connect/store-clock.js';
 import type { Keys } from './keys.js';
 import type { Scripts } from './scripts.js';
 import type { Turns } from './turns.js';
@@ -9,6 +10,7 @@ export interface Store {
   keys: Keys;
   scripts: Scripts;
   turns: Turns;
+  clock: StoreClock;
 }
 
 /** What is read from: a store, of which nothing is written. */

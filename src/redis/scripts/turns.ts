@@ -1,5 +1,6 @@
 import type { Connection } from '../connect/connection.js';
 import { inTime } from '../connect/deadline.js';
+import type { StoreClock } from '../connect/store-clock.js';
 import { Lane } from './lane.js';
 import { isNoScript, type Scripts, type Verb } from './scripts.js';
 import { storeUnavailable } from '../connect/store-error.js';
@@ -15,6 +16,8 @@ const BYTES_OF_AN_ID = 2048;
  * requests. With one transaction for the whole of a long turn the two wait for each other; see bench/README.md.
  */
 const EAGER_IDS = 32;
+/** Less than a caller waits (connection.ts), and than it is told to wait before it tries again: what it was refused is not written over what it did next. */
+const WRITTEN_WITHIN_MS = 950;
 
 type Args = (string | number)[];
 type Outcome = [Error | null, unknown];
@@ -23,6 +26,8 @@ type Outcome = [Error | null, unknown];
 interface Call {
   verb: Verb;
   args: Args;
+  /** By then it is written, or never; on this process's monotonic clock. */
+  deadline: number;
   settle: (outcome: Outcome) => void;
 }
 
@@ -48,13 +53,14 @@ export class Turns {
   #open: OpenCall | undefined;
   /** Transactions on the wire for the first time. */
   #onTheWire = 0;
-  /** Calls of later turns, while scripts are missing: they go out behind the repeats of those that met that, or order would be lost. */
+  /** Calls of later turns, while some are to be repeated, as where scripts are missing: they go out behind those, or order would be lost. */
   #held: Call[] | undefined;
   readonly #batches = new Lane();
 
   constructor(
     private readonly connection: Connection,
     private readonly scripts: Scripts,
+    private readonly clock: StoreClock,
     private readonly observe: (seconds: number, failed: boolean) => void,
   ) {}
 
@@ -62,7 +68,7 @@ export class Turns {
   run(verb: Verb, args: Args, ids = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#open = undefined; // what comes later goes behind this call: order is kept
-      this.#add({ verb, args, settle: ([error, reply]) => (error ? reject(storeUnavailable(error)) : resolve(reply)) }, ids);
+      this.#add({ verb, args, deadline: deadline(), settle: ([error, reply]) => (error ? reject(storeUnavailable(error)) : resolve(reply)) }, ids);
     });
   }
 
@@ -92,7 +98,7 @@ export class Turns {
       const refusal = error && storeUnavailable(error);
       waiters.forEach(({ resolve, reject }, i) => (refusal ? reject(refusal) : resolve((reply as unknown[])[i])));
     };
-    const call: Call = { verb, args: [], settle };
+    const call: Call = { verb, args: [], deadline: deadline(), settle };
     this.#add(call, 0);
     return (this.#open = { call, waiters });
   }
@@ -123,22 +129,29 @@ export class Turns {
     this.#onTheWire++;
     const outcomes = await this.#execute(calls, 'sha');
     this.#onTheWire--;
-    const failed = outcomes.some(([error]) => error !== null && !isNoScript(error));
-    this.observe((performance.now() - startedAt) / 1000, failed);
+    const answeredAt = performance.now();
+    for (const [error] of outcomes) this.#hear(error, startedAt, answeredAt);
+    const unmet = calls.filter(({ deadline }, i) => isNoScript(outcomes[i]?.[0]) || (isLate(outcomes[i]?.[0]) && answeredAt < deadline));
+    this.observe((answeredAt - startedAt) / 1000, outcomes.some(([error], i) => error !== null && !unmet.includes(calls[i] as Call)));
 
-    const unloaded = calls.filter((_, i) => isNoScript(outcomes[i]?.[0]));
     // All verbs are loaded before the first goes out again: with only some of them there, a caller's later call of another
     // verb would run before its earlier one.
-    const again = unloaded.length > 0 ? this.#execute(unloaded, 'loading') : undefined;
+    const again = unmet.length > 0 ? this.#execute(unmet, 'loading') : undefined;
     if (again) this.#held ??= [];
     if (this.#onTheWire === 0) this.#release();
     calls.forEach((call, i) => {
-      if (!unloaded.includes(call)) call.settle(outcomes[i] as Outcome);
+      if (!unmet.includes(call)) call.settle(outcomes[i] as Outcome);
     });
-    if (again) (await again).forEach((outcome, i) => unloaded[i]?.settle(outcome));
+    if (again) (await again).forEach((outcome, i) => unmet[i]?.settle(outcome));
   }
 
-  /** All that had met missing scripts is on its way again: what was held back follows. */
+  /** What is refused as too late says what time it is: after a failover the clock is another's, and nothing is late by it. */
+  #hear(error: Error | null, askedAt: number, answeredAt: number) {
+    const nowMs = Number(LATE.exec(error?.message ?? '')?.[1]);
+    if (nowMs > 0) this.clock.take(nowMs, askedAt, answeredAt);
+  }
+
+  /** All that is to be repeated is on its way again: what was held back follows. */
   #release() {
     const held = this.#held;
     this.#held = undefined;
@@ -151,7 +164,7 @@ export class Turns {
       if (this.connection.status !== 'ready') throw new Error('not connected to Redis'); // a Cluster would queue it for later
       const sources = how === 'loading' ? this.scripts.writing : [];
       for (const source of sources) batch.script('LOAD', source);
-      for (const { verb, args } of calls) batch.evalsha(...this.scripts.command(verb, args, 'sha'));
+      for (const { verb, args, deadline } of calls) batch.evalsha(...this.scripts.command(verb, args, 'sha', this.clock.latestAt(deadline)));
       const outcomes = (await inTime(batch.exec()))?.slice(sources.length) ?? null;
       if (outcomes?.length === calls.length) return outcomes;
       throw new Error(`EXEC answered ${outcomes === null ? 'nil' : `${outcomes.length} replies for ${calls.length} calls`}`);
@@ -163,6 +176,9 @@ export class Turns {
   }
 }
 
+const LATE = /^LATE (\d+)/;
+const isLate = (error: unknown) => error instanceof Error && LATE.test(error.message);
+const deadline = () => performance.now() + WRITTEN_WITHIN_MS;
 const isChange = ([, letters = '']: string[]) => /[scl]/.test(letters);
 
 /** Heartbeats as calls of bounded work. Several changes of one id in one call are one. */

@@ -102,11 +102,10 @@ export class Pending {
     return writes && joined(instanceId, writes.list);
   }
 
-  /** What was pending on this instance at this time makes of nobody: an instance when a registration is among it. */
-  makes(instanceId: string, asOf = Infinity): Instance | undefined {
+  /** What is pending on this instance makes of nobody: an instance when a registration is among it. */
+  makes(instanceId: string): Instance | undefined {
     const writes = this.#writes.get(instanceId);
     if (!writes) return undefined;
-    if ((writes.list.at(-1) as Write).since > asOf) return applied(writes.list.filter(({ since }) => since <= asOf), undefined);
     writes.made ??= { instance: applied(writes.list, undefined) };
     return writes.made.instance;
   }

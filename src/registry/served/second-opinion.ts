@@ -2,8 +2,9 @@ import type { InstancePatch } from '../../contract/index.js';
 import { RegistryError } from '../errors.js';
 import type { Home } from '../home.js';
 import type { Freshness } from '../queries.js';
+import { incarnationOf } from '../log/record.js';
 import { isPatch, type Beat, type BeatResult, type Caller, type CompleteRegistration, type Found, type PatchGuard, type Registrar, type RemoveGuard } from '../registry.js';
-import type { View } from '../view/view.js';
+import type { Known, View } from '../view/view.js';
 
 /** An instance that the store does not know, or as another process than this. */
 export interface Missed {
@@ -43,10 +44,10 @@ export class SecondOpinion implements Registrar {
 
   async heartbeat(beats: Beat[]): Promise<BeatResult[]> {
     const guarded = beats.some(isPatch) ? beats.map((beat) => this.#guarded(beat)) : beats;
-    const sentAt = performance.now();
+    const known = beats.map(({ instanceId }) => this.view.known(instanceId));
     const results = await this.registrar.heartbeat(guarded);
     if (results.every(({ status }) => status === 200)) return results;
-    return this.#reconsider(beats, results, (status, i) => this.#doubted(status, beats[i]?.instanceId as string, guarded[i]?.incarnation, sentAt));
+    return this.#reconsider(beats, results, (status, i) => doubted(status, known[i], guarded[i]?.incarnation));
   }
 
   patch(id: string, patch: InstancePatch, caller: Caller, guard: PatchGuard = {}): Promise<Found> {
@@ -85,14 +86,8 @@ export class SecondOpinion implements Registrar {
    */
   #guarded(beat: Beat): Beat {
     if (beat.incarnation !== undefined || !isPatch(beat)) return beat;
-    const incarnation = this.view.incarnationOf(beat.instanceId);
-    return { ...beat, ...(incarnation !== undefined && { incarnation }) };
-  }
-
-  /** The incarnation that the store may have lost, where it refused with this status. One that came after the call was sent is not meant. */
-  #doubted(status: number, id: string, incarnation: string | undefined, sentAt: number): string | undefined {
-    if (status === 404) return this.view.incarnationOf(id, sentAt);
-    return status === 409 ? incarnation : undefined;
+    const known = this.view.known(beat.instanceId);
+    return known ? { ...beat, incarnation: livesAs(known) } : beat;
   }
 
   /** Beats of instances that the store does not know and the view does. It is not their fault if that takes too long. */
@@ -114,12 +109,12 @@ export class SecondOpinion implements Registrar {
    * has it, when the store has to be given the instance back first.
    */
   async #restoringOnce<T>(id: string, given: string | undefined, run: (incarnation: string | undefined) => Promise<T>): Promise<T> {
-    const guard = given ?? this.view.incarnationOf(id);
-    const sentAt = performance.now();
+    const known = this.view.known(id);
+    const guard = given ?? (known && livesAs(known));
     try {
       return await run(guard);
     } catch (error) {
-      const incarnation = this.#doubted(statusOf(error), id, guard, sentAt);
+      const incarnation = doubted(statusOf(error), known, guard);
       if (incarnation === undefined) throw this.#sureError(error);
       await this.restorer.catchUp({ strong: true });
       const back = await this.restorer.giveBack([{ instanceId: id, incarnation, lapsedToo: false }]);
@@ -135,6 +130,14 @@ export class SecondOpinion implements Registrar {
     return new RegistryError('store_unavailable', `${RESTORING}: try again`);
   }
 }
+
+/** The incarnation that the store may have lost, where it refused with this status. Who came after the call was sent is not meant. */
+function doubted(status: number, knownThen: Known | undefined, named: string | undefined): string | undefined {
+  if (status === 404) return knownThen && livesAs(knownThen);
+  return status === 409 ? named : undefined;
+}
+
+const livesAs = (known: Known) => ('head' in known ? incarnationOf(known) : known.incarnation);
 
 /** What a verb was refused with, as a heartbeat would have been. */
 function statusOf(error: unknown): number {

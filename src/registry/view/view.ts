@@ -11,7 +11,7 @@ import { GroupCounts } from '../table/group-counts.js';
 import type { Discovery } from '../queries.js';
 import type { Found } from '../registry.js';
 import { compareIds, revisionOf, type Position } from '../revision.js';
-import { incarnationOf, instanceJson } from '../log/record.js';
+import { instanceJson, type LogRecord } from '../log/record.js';
 import type { Ring } from '../log/ring.js';
 import { Slices } from '../table/slices.js';
 import type { Table } from '../table/table.js';
@@ -28,6 +28,9 @@ export interface ViewOptions {
   /** For so long after everything was lost servers are still coming back: the default lease. */
   comeBackMs?: number;
 }
+
+/** An instance as this replica has acknowledged it, or read it. */
+export type Known = Instance | LogRecord;
 
 /** A loaded table, and the latest changes that led to it. */
 export interface Loaded {
@@ -184,10 +187,9 @@ export class View {
     return this.#loaded?.table.members.get(id)?.record ?? this.pending.makes(id);
   }
 
-  /** Which incarnation of this instance may be live as far as this replica knows, whatever the store says; acknowledged before `asOf`. */
-  incarnationOf(id: string, asOf?: number): string | undefined {
-    const member = this.#loaded?.table.members.get(id);
-    return this.pending.makes(id, asOf)?.incarnation ?? (member && incarnationOf(member.record)); // what it acknowledged is newer than what it read
+  /** What this replica knows of this instance at this moment, whatever the store says. What it acknowledged is newer than what it read. */
+  known(id: string): Known | undefined {
+    return this.pending.makes(id) ?? this.#loaded?.table.members.get(id)?.record;
   }
 
   /** The log became another a moment ago: other replicas may still be giving back what only they know. */
