@@ -75,7 +75,7 @@ const corsOptions = (origin: string[]) => ({
 });
 
 const pressureOn = ({ view, metrics, lagMs = () => 0 }: AppOptions, admission: Admission) =>
-  new Pressure({ lagMs: () => Math.max(lagMs(), admission.lateMs), settling: () => view.settling, shed: (work) => metrics.shed.labels(work).inc() });
+  new Pressure({ lagMs: () => Math.max(lagMs(), admission.lateMs), settling: () => view.freshness.settling, shed: (work) => metrics.shed.labels(work).inc() });
 
 /** Fastify's own lines of less than a warning say what ours say: each address that it listens on, beside `started`. */
 const warningsOf = (log: Logger): FastifyBaseLogger => log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level });

@@ -89,7 +89,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
     draining: () => state.draining,
     waitsFor: () => state.waitsFor,
     lagMs: lag.lagMs,
-    storeReachable: () => reader.fresh && store.connection.status === 'ready',
+    storeReachable: () => reader.last.fresh && store.connection.status === 'ready',
   });
   closers.push(() => closeApp(app));
   closers.push(async () => {
@@ -197,7 +197,7 @@ function startSweeping({ config, log, closers, metrics, redis }: Parts, store: S
     prefix: jobsPrefix(config.redisPrefix),
     everyMs: config.sweepIntervalMs,
     tick: () => runSweep(maintenance, config.reconcileIntervalMs, observer, log),
-    tickedAgoMs: () => reader.sweptAgoMs,
+    tickedAgoMs: () => reader.last.sweptAgoMs,
     log,
   });
   closers.push(() => jobs.close());

@@ -63,7 +63,7 @@ const INNER: Record<string, string[]> = {
   'redis/scripts': ['lane'],
   'redis/load': ['lease-walk', 'look-back'],
   'redis/recovery': ['restore'],
-  'redis/follow': ['divergence', 'last-pulse'],
+  'redis/follow': ['divergence', 'intake', 'last-pulse', 'stage'],
   'redis/upkeep': ['hand-written', 'reconcile', 'spoilt-keys'],
   'http/problems': ['field-errors'],
   'http/requests': ['body-reader', 'json'],

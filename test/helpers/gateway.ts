@@ -77,7 +77,7 @@ export async function buildGateway(setup: GatewaySetup = {}) {
     heartbeatIntervalMs: 10_000,
     log: silent,
     draining: () => false,
-    storeReachable: () => opened.reader.fresh,
+    storeReachable: () => opened.reader.last.fresh,
     ...options,
     tokens: new TokenStore(tokens),
   });

@@ -27,7 +27,7 @@ export const idsOf = (view: View) => view.answer(ALL).read().instances.map(({ in
 export const pictureOf = (view: View) => ({
   etag: view.answer(ALL).etag,
   groups: view.groups.list(),
-  members: [...view.table.members.values()].map(({ record: { head }, changedBy, lapsed }) => ({ head, changedBy, lapsed })).sort((a, b) => (a.head < b.head ? -1 : 1)),
+  members: [...view.table.members.values()].map(({ record: { head }, changedBy, standing }) => ({ head, changedBy, standing })).sort((a, b) => (a.head < b.head ? -1 : 1)),
   departed: [...view.table.departed].map(({ kind, change: { id, record: { instanceId } } }) => `${id} ${kind} ${instanceId}`),
   revision: view.revision,
 });

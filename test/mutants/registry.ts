@@ -4,8 +4,8 @@ export const registry: Mutant[] = [
   {
     name: 'beat-leaves-suspect',
     guard: 'a heartbeat clears the mark',
-    find: '} else if (member.lapsed || Boolean(member.suspect) !== suspect) this.#show(member, suspect); // or a heartbeat after the end of the lease',
-    replace: '} else if (member.lapsed || (suspect && !member.suspect)) this.#show(member, suspect || Boolean(member.suspect)); // or a heartbeat after the end of the lease',
+    find: "if (standing !== 'lapsed' && standing !== member.standing) this.#place(member, standing);",
+    replace: "if (standing !== 'lapsed' && standing !== member.standing && (member.standing !== 'suspect' || (this.watermarkMs as number) < 0)) this.#place(member, standing);",
     test: 'test/holds/hold.test.ts',
   },
   {
@@ -89,9 +89,10 @@ export const registry: Mutant[] = [
   {
     name: 'poll-sleeps-through-lapse',
     guard: 'a lapse wakes long polls',
-    find: `group.lapsed.add(member);
+    find: `else group.show(member);
     this.changed(member);`,
-    replace: 'group.lapsed.add(member);',
+    replace: `else group.show(member);
+    if (standing !== 'lapsed') this.changed(member);`,
     test: 'test/http/long-poll.test.ts',
   },
   {
@@ -126,8 +127,8 @@ export const registry: Mutant[] = [
     name: 'suspect-while-written',
     guard: 'a body that is made later says of each whether it was a suspect when it was asked for',
     find: "instanceJson(record, member ?? record, '', suspect));",
-    replace: "instanceJson(record, member ?? record, '', suspect ? undefined : undefined));",
-    also: [{ find: "instanceJson(record, member, '', suspect));", replace: "instanceJson(record, member, '', suspect ? undefined : undefined));" }],
+    replace: "instanceJson(record, member ?? record, '', (suspect || !suspect) && member?.standing === 'suspect'));",
+    also: [{ find: "instanceJson(record, member, '', suspect));", replace: "instanceJson(record, member, '', (suspect || !suspect) && member.standing === 'suspect'));" }],
     test: 'test/registry/answer.test.ts',
   },
   {
@@ -255,8 +256,8 @@ export const registry: Mutant[] = [
   {
     name: 'suspect-not-in-tag',
     guard: 'that an instance is suspect is content',
-    find: 'export const tagOf = ({ record, suspect }: Member) => (suspect ? contentTag(`suspect ${record.head}`) : record.tag);',
-    replace: `export const tagOf = ({ record, suspect }: Member) => (suspect && record.head === '' ? contentTag('') : record.tag);`,
+    find: "export const tagOf = ({ record, standing }: Member) => (standing === 'suspect' ? contentTag(`suspect ${record.head}`) : record.tag);",
+    replace: `export const tagOf = ({ record, standing }: Member) => (standing === 'suspect' && record.head === '' ? contentTag('') : record.tag);`,
     test: 'test/holds/hold.test.ts',
   },
   {
@@ -281,14 +282,14 @@ export const registry: Mutant[] = [
     name: 'tag-without-lapse',
     guard: 'the tag changes at a lapse',
     find: 'this.tags.remove(tagOf(member));',
-    replace: 'if (!member.lapsed && member.expiresAtMs > Date.now()) this.tags.remove(tagOf(member));',
+    replace: "if (member.standing !== 'lapsed' && member.expiresAtMs > Date.now()) this.tags.remove(tagOf(member));",
     test: 'test/http/conditional.test.ts test/registry/table.test.ts',
   },
   {
     name: 'unlapse-unseen',
     guard: 'a heartbeat after the end brings back who was not told yet',
-    find: '} else if (member.lapsed || Boolean(member.suspect) !== suspect) this.#show(member, suspect); // or a heartbeat after the end of the lease',
-    replace: '} else if ((member.lapsed && this.watermarkMs === 0) || (!member.lapsed && Boolean(member.suspect) !== suspect)) this.#show(member, suspect); // or a heartbeat after the end of the lease',
+    find: "if (standing !== 'lapsed' && standing !== member.standing) this.#place(member, standing);",
+    replace: "if (standing !== 'lapsed' && standing !== member.standing && (member.standing !== 'lapsed' || this.watermarkMs === 0)) this.#place(member, standing);",
     test: 'test/http/long-poll.test.ts test/registry/table.test.ts',
   },
   {

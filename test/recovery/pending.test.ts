@@ -52,7 +52,7 @@ test('acknowledged registrations that no reader saw survive a loss that breaks n
 
 test('a heartbeat of an acknowledged registration that was lost before anybody read it is not told to register again', async () => {
   const { a } = await loseUnread(['lost']);
-  await until(() => a.view.staleMs === undefined && a.reader.fresh);
+  await until(() => a.view.staleMs === undefined && a.reader.last.fresh);
   const answers = new Set<number>();
   await until(async () => {
     const [result] = await a.registry.heartbeat([{ instanceId: 'lost' }]);

@@ -140,7 +140,7 @@ test('a replica that starts on an emptied Redis answers nothing before it has ev
   a.gate.cut();
   await empty(raw, keys);
   const starting = await openReplica(opened, { ownStore: false });
-  await until(() => starting.reader.fresh);
+  await until(() => starting.reader.last.fresh);
   const timer = setTimeout(() => a.gate.mend(), 1500);
   await until(() => starting.view.loaded, 15_000, 1);
   clearTimeout(timer);

@@ -138,13 +138,13 @@ test('a connection that has gone dark is given up: meanwhile answers go on and s
   onTestFinished(() => clearInterval(beats));
   gate.halt();
   await until(() => view.staleMs);
-  await until(() => !reader.fresh);
+  await until(() => !reader.last.fresh);
   await until(() => seen.staleMs > 2500); // longer than the leases
   await registry.register(complete({ instanceId: 'later' }), CALLER);
   expect(view.find('later')).toBeUndefined();
   gate.mend();
   await until(() => view.find('later'));
-  await until(() => view.staleMs === undefined && reader.fresh);
+  await until(() => view.staleMs === undefined && reader.last.fresh);
   expect(seen).toMatchObject({ fewest: 10, refused: 0 });
   await expectAsFresh(opened, view);
 });

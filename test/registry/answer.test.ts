@@ -93,9 +93,9 @@ test.each<[string, Discovery]>([
   const ids = [...table.members.keys()];
   table.apply(change(idAt(T0, 90_000), 'removed', table.members.get(ids[0] as string)?.record ?? record()));
   table.apply(change(idAt(T0, 90_001), 'registered', record({ instanceId: 'i-1', type: 'game', group: 'g-0', ttlSeconds: 3600 })));
-  for (const id of ids.slice(2000)) Object.assign(table.members.get(id) ?? {}, { suspect: true });
+  for (const id of ids.slice(2000)) Object.assign(table.members.get(id) ?? {}, { standing: 'suspect' });
   expect(Buffer.concat(await making).toString()).toBe(before);
-  for (const id of ids.slice(2000)) Object.assign(table.members.get(id) ?? {}, { suspect: false });
+  for (const id of ids.slice(2000)) Object.assign(table.members.get(id) ?? {}, { standing: 'live' });
   table.advance(T0, 0);
   const after = JSON.parse(await written(answers, { ...query, limit: 10_000 })) as { instances: { instanceId: string }[] };
   expect(after.instances.map(({ instanceId }) => instanceId)).toEqual([...table.members.keys()].sort());

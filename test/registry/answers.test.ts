@@ -69,7 +69,7 @@ class World {
 
   /** The same, by looking at each instance. */
   naive(asked: Discovery) {
-    const live = [...this.table.members.values()].filter(({ lapsed }) => !lapsed).map(({ record: of }) => ({ of, departure: undefined as Departure | undefined }));
+    const live = [...this.table.members.values()].filter(({ standing }) => standing !== 'lapsed').map(({ record: of }) => ({ of, departure: undefined as Departure | undefined }));
     const departed = asked.offline ? [...this.table.departed].map((departure) => ({ of: departure.change.record, departure })) : [];
     const all = [...live, ...departed].filter(({ of }) => isAsked(asked, of)).sort((a, b) => compare(keyOf(a.of), keyOf(b.of)));
     const behind = all.filter(({ of }) => asked.after === undefined || compare(keyOf(of), asked.after.split(':')) > 0);

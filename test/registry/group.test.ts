@@ -8,7 +8,7 @@ const newGroup = () => new Group('game', 'kr-1');
 
 function member(group: Group, instanceId: string): Member {
   const of = record({ instanceId, status: instanceId.endsWith('0') ? 'error' : 'ready', cordoned: instanceId.endsWith('5') });
-  return { record: of, group, performance: undefined, renewedAtMs: T0, expiresAtMs: of.expiresAtMs, changedBy: '', of: '', scoreMs: of.expiresAtMs, lapsed: false, run: undefined, step: -1 };
+  return { record: of, group, performance: undefined, renewedAtMs: T0, expiresAtMs: of.expiresAtMs, changedBy: '', of: '', scoreMs: of.expiresAtMs, standing: 'live', run: undefined, step: -1 };
 }
 
 const textOf = (group: Group, now: number) => `[${Buffer.concat(group.parts(now).map((make) => make())).toString()}]`;

@@ -1,6 +1,6 @@
 import { changeJson, departureByMoveJson } from '../../registry/log/change.js';
-import { instanceJson, isoOf } from '../../registry/log/record.js';
 import { revisionOf } from '../../registry/revision.js';
+import { performanceJson, snapshotJson } from '../../registry/watch/frame-data.js';
 import type { Frames } from '../../registry/watch/frames.js';
 
 /** How long a client waits before it comes back, in ms; spread, so that a replica's watchers do not all come at once. */
@@ -19,22 +19,11 @@ export const sseFrames: Frames = {
   farewell: retry('\n'),
   keepAlive: Buffer.from(': keep-alive\n\n'),
 
-  snapshot: (members, revision, last) => {
-    const instances = members.map((member) => instanceJson(member.record, member)).join(',');
-    const data = `{"instances":[${instances}],"revision":${JSON.stringify(revision)}${last ? '' : ',"more":true'}}`;
-    return frame('snapshot', data, last ? revision : undefined);
-  },
-
+  snapshot: (members, revision, last) => frame('snapshot', snapshotJson(members, revision, last), last ? revision : undefined),
   change: (change) => frame(change.kind ?? '', changeJson(change), revisionOf(change)),
   moved: (change, may) => frame('removed', departureByMoveJson(change, may), revisionOf(change)),
   bookmark: (revision) => frame('bookmark', JSON.stringify({ revision }), revision),
   reset: (reason) => frame('reset', JSON.stringify({ reason })),
 
-  performance: (members) => {
-    const instances = members.map(({ record: { instanceId, type, group }, performance = '{}', renewedAtMs }) => {
-      const identity = JSON.stringify({ instanceId, type, group, lastHeartbeat: isoOf(renewedAtMs) });
-      return `${identity.slice(0, -1)},"performance":${performance}}`;
-    });
-    return frame('performance', `{"instances":[${instances.join(',')}]}`);
-  },
+  performance: (members) => frame('performance', performanceJson(members)),
 };

@@ -1,21 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Change } from '../../registry/log/change.js';
-import type { Loaded, View } from '../../registry/view/view.js';
+import { Memory } from '../../registry/view/memory.js';
+import type { View } from '../../registry/view/view.js';
 import { Alarm } from '../log/alarm.js';
 import type { Connection } from '../connect/connection.js';
 import { LeaseEnds } from '../load/lease-ends.js';
 import { LoadLog, type LoadReason } from '../load/load-log.js';
 import { LogTail, type LogBreak, type Read } from '../log/log-tail.js';
-import type { Ring } from '../../registry/log/ring.js';
 import { breakOf } from '../recovery/common-entry.js';
 import { Divergence, type DivergenceReason } from './divergence.js';
+import { Intake } from './intake.js';
 import { LastPulse } from './last-pulse.js';
 import { takePulse, type Pulse } from '../log/pulse.js';
 import type { ReaderOptions } from './reader-options.js';
 import { Recovery } from '../recovery/recovery.js';
-import { inSlices } from '../log/slices.js';
 import type { Source } from '../scripts/store.js';
+import { isAdopted, next, type Step, type Stage } from './stage.js';
 
 /** Without news: how far the watermark may lag behind. */
 const TICK_MS = 20;
@@ -24,17 +25,17 @@ const PAUSE_MS = 2;
 const RETRY_MS = 100;
 
 /**
- * Feeds the view: the only one that does, so that all replicas see one order. Each read takes the pulse of Redis and both
- * streams, and never blocks: a blocked XREAD that wakes up answers for one stream only, and beats must never be taken
+ * Feeds the view: the only one that does, so that all replicas see one order. What it does next is decided by its stage (stage.ts).
+ * Each read takes the pulse of Redis and both streams, and never blocks: a blocked XREAD that wakes up answers for one stream only, and beats must never be taken
  * without the events before them. When to read is the alarm's to say.
  */
 export class Reader {
-  #loaded: Loaded | undefined;
-  #former: Loaded | undefined; // what the view has while everything is read anew
-  #adopted = false;
+  readonly last = new LastPulse();
+  #stage: Stage = 'empty';
+  /** What it follows into: the view's, once that is adopted. */
+  #memory: Memory | undefined;
   readonly #loads: LoadLog;
   #behind = false;
-  readonly #last = new LastPulse();
   #stopped = false;
   #running: Promise<void> | undefined;
   readonly #alarm: Alarm;
@@ -42,7 +43,7 @@ export class Reader {
   readonly #tail: LogTail;
   readonly #recovery: Recovery;
   readonly #divergence: Divergence;
-  #memory: Ring | undefined; // the latest changes that were read, those too that Redis has lost since
+  readonly #intake: Intake;
 
   /** Two connections: one to read with, and one to wait for news on. */
   constructor(
@@ -58,6 +59,7 @@ export class Reader {
     this.#recovery = new Recovery(source, view, (seconds) => this.#recovered(seconds));
     this.#divergence = new Divergence(source);
     this.#loads = new LoadLog(log, options.observer);
+    this.#intake = new Intake(this.#tail, this.#divergence, view, (change) => this.#applied(change));
   }
 
   /** Rejects if Redis does not answer the first time; afterwards it never gives up. */
@@ -77,25 +79,16 @@ export class Reader {
     await this.#running;
   }
 
-  /** Redis answered within the last two seconds. */
-  get fresh(): boolean {
-    return this.#last.fresh;
-  }
-
-  /** How long ago any replica began a sweep, by the clock of Redis; undefined while Redis is silent. */
-  get sweptAgoMs(): number | undefined {
-    return this.#last.sweptAgoMs;
-  }
-
   async #run() {
     while (!this.#stopped) {
       try {
-        if (!this.#loaded) await this.#load();
-        const reading = this.#tail.read(this.#settled ? this.#divergence.say((this.#loaded as Loaded).table) : '');
+        if (this.#stage === 'empty') await this.#load();
+        const memory = this.#memory as Memory;
+        const reading = this.#tail.read(this.#stage === 'following' ? this.#divergence.say(memory.table) : '');
         await this.#ends.goOn(this.#behind);
         const read = await reading;
-        const broken = read && (await this.#take(read));
-        if (broken) await this.#mend(broken);
+        const broken = read && (await this.#take(read, memory));
+        if (broken) await this.#mend(broken, memory);
         if (broken || this.#behind || this.#ends.reading) continue;
         await sleep(PAUSE_MS);
         await this.#alarm.next();
@@ -108,81 +101,60 @@ export class Reader {
 
   async #load() {
     this.#loads.begin();
-    const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.#former?.table, this.#loads.trusted);
-    this.#loaded = { table, ring };
-    this.#memory = ring;
+    const { table, ring, places, pulse } = await this.#ends.load(this.options.offlineMs, this.view.current?.table, this.#loads.trusted);
+    this.#memory = new Memory(table, ring);
     this.#tail.places = places;
-    this.#adopted = false;
     this.#recovery.checkedFromMs = pulse.graceFromMs;
+    this.#become('begun');
   }
 
-  /** Applies what was read, as far as the log goes on from what was read before. */
-  async #take(read: Read, { table } = this.#loaded as Loaded): Promise<LogBreak | undefined> {
-    const { askedAt, pulse, events, beats, more } = read;
+  /** Applies what was read, as far as the log goes on from what was read before; then what is due at its end. */
+  async #take(read: Read, memory: Memory): Promise<LogBreak | undefined> {
+    const { askedAt, pulse, more } = read;
     this.#answered(pulse, askedAt);
-    const elsewhere = this.#tail.breakIn(read, table.position.epoch);
-    if (elsewhere) return elsewhere;
-    table.noteTime(pulse.nowMs);
-    if (more.events) this.view.doubt();
-    const adopted = this.#adopted; // who is told of a newly adopted table is told all of it
-    // In the same breath as the changes were applied: a snapshot taken in between would hold what is then told again.
-    for await (const some of inSlices(events)) {
-      const { changes, broken } = this.#tail.take(some, pulse.epoch);
-      for (const change of changes) this.#apply(change);
-      if (adopted) this.view.settle(changes);
-      if (broken) return broken;
-    }
+    const broken = this.#tail.breakIn(read, memory.table.position.epoch) ?? (await this.#intake.take(read, memory, this.#stage));
+    if (broken) return broken;
     this.#behind = more.events || more.beats;
-    // Events come before beats: with some of them still to be read, a beat could be for an instance not known yet.
-    if (!more.events) for await (const some of inSlices(beats)) this.#divergence.beaten(this.#tail.takeBeats(some, table));
-    const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(pulse, askedAt));
-    if (adopted) this.view.settle([]);
+    const told = isAdopted(this.#stage);
+    const sure = !this.#behind && (this.#recovery.holdsWatermark || this.#advance(memory, pulse, askedAt));
+    if (told) this.view.settle([]);
     if (this.#behind || this.#ends.reading) return undefined;
-    if (!sure) this.#tail.places.beats = await this.#ends.rescore(table);
-    else await this.#recover(pulse);
+    if (!sure) this.#tail.places.beats = await this.#ends.rescore(memory.table);
+    else if (isAdopted(this.#stage)) await this.#recover(memory, pulse);
     return undefined;
   }
 
-  #apply(change: Change) {
-    const { table, ring } = this.#loaded as Loaded;
-    table.apply(change);
-    if (this.#settled) this.#divergence.applied(change.id, table);
-    ring.push(change);
-    if (this.#memory !== ring) this.#memory?.push(change);
+  #applied(change: Change) {
     this.#recovery.read(change);
     this.#loads.changes++;
     this.options.observer.applied(change);
   }
 
   /** Both streams were read to their ends, so all that is judged by the time of the pulse is known; false if beats may be missing. */
-  #advance(pulse: Pulse, askedAt: number): boolean {
-    const { table } = this.#loaded as Loaded;
-    if (!this.#ends.follow(pulse.nowMs)) return false;
-    if (this.#ends.reading) return true;
-    const planned = table.advance(Math.min(pulse.nowMs, Math.max(pulse.judgedMs, table.watermarkMs)), pulse.graceFromMs, pulse.lullFromMs);
-    if (!planned || pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the other leases, or the next part of the judging
-    if (!planned) return true;
-    const whole = this.options.ownStore || this.#last.quiet; // or others may be about to tell what only they know
-    const asOf = askedAt - (pulse.nowMs - table.watermarkMs);
-    if (this.#adopted) this.view.refresh(asOf, whole);
-    else if (whole && (this.options.ownStore || !this.#last.young)) this.#adopt(asOf);
+  #advance(memory: Memory, pulse: Pulse, askedAt: number): boolean {
+    const judged = this.#ends.judge(memory.table, pulse);
+    if (judged === 'gap') return false;
+    if (judged === 'waits' || pulse.judgedMs < pulse.nowMs) this.#alarm.ring(); // at once: the watermark waits for the other leases, or the next part of the judging
+    if (judged === 'waits') return true;
+    const whole = this.options.ownStore || this.last.quiet; // or others may be about to tell what only they know
+    const asOf = askedAt - (pulse.nowMs - memory.table.watermarkMs);
+    if (isAdopted(this.#stage)) this.view.refresh(asOf, whole);
+    else if (whole && (this.options.ownStore || !this.last.young)) this.#adopt(memory, asOf);
     return true;
   }
 
-  #adopt(asOf: number) {
-    this.#adopted = true;
-    this.#former = undefined;
+  #adopt(memory: Memory, asOf: number) {
+    this.#become('complete');
     this.view.refresh(asOf, true);
-    this.view.adopt(this.#loaded as Loaded, this.#loads.reason);
+    this.view.adopt(memory, this.#loads.reason);
     this.#loads.end(this.view.size);
   }
 
   /** Between reads: gives back what Redis has lost, a part at a time; the next read sees what became of it. */
-  async #recover({ graceFromMs, said }: Pulse) {
-    if (!this.#adopted) return;
-    const proof = this.#settled && (await this.#divergence.proof((this.#loaded as Loaded).table, said));
+  async #recover({ table }: Memory, { graceFromMs, said }: Pulse) {
+    const proof = this.#stage === 'following' && (await this.#divergence.proof(table, said));
     if (proof) return this.#startOver('diverged', proof);
-    this.#behind = await this.#recovery.step(graceFromMs);
+    this.#behind = await this.#recovery.step(graceFromMs).finally(() => this.#become(this.#recovery.settled ? 'restored' : 'lost'));
   }
 
   #recovered(seconds: number) {
@@ -191,59 +163,57 @@ export class Reader {
     this.options.observer.recovered();
   }
 
-  /** The view is the registry's, and nothing of it is still to be given back. */
-  get #settled(): boolean {
-    return this.#adopted && this.#recovery.settled;
+  #become(step: Step) {
+    this.#stage = next(this.#stage, step);
   }
 
   async #failed() {
     this.#giveUpWork();
-    if (!this.fresh) this.options.observer.reachable(false); // the connection logs its own loss once
+    if (!this.last.fresh) this.options.observer.reachable(false); // the connection logs its own loss once
     await sleep(RETRY_MS);
   }
 
   /** What has been read so far may be another server's than what would be read next. */
   #giveUpWork() {
     if (!this.#ends.reading) return;
-    if (!this.#adopted) this.#loaded = undefined;
+    if (this.#stage === 'loading') this.#become('unfit');
     this.#ends.lose();
   }
 
   /** The log is another, or lacks what was read. What this replica knows is kept, unless others know better. */
-  async #mend(broken: LogBreak, loaded = this.#loaded as Loaded) {
+  async #mend(broken: LogBreak, memory: Memory) {
     this.#giveUpWork();
-    this.view.doubt();
+    this.view.freshness.doubt();
     const lost = broken === 'epoch' || (await breakOf(this.source, this.#tail.places.chain)) === 'loss';
-    if (!lost || !this.#adopted) return this.#startOver(broken === 'epoch' ? 'epoch' : 'lag');
+    if (!lost || !isAdopted(this.#stage)) return this.#startOver(broken === 'epoch' ? 'epoch' : 'lag');
     this.options.observer.diverged('log');
-    this.view.reunite(true);
+    this.view.freshness.part(true);
     this.log.warn('redis lost data: restoring it');
-    const found = await this.#recovery.begin(this.#memory as Ring, broken === 'chain');
+    this.#become('lost');
+    const found = await this.#recovery.begin(broken === 'chain');
     if (!found) return this.#startOver('outdated');
-    this.view.reunite(true);
-    loaded.table.rebase(found.position, found.holds);
+    this.view.freshness.part(true);
+    memory.rebase(found);
     this.#divergence.forget();
-    this.#loaded = { table: loaded.table, ring: found.ring };
-    this.view.rebase(this.#loaded);
-    this.#tail.places = { chain: found.position.id, events: found.position.id || '0-0', beats: '0-0' };
+    const { id } = found.position;
+    this.#tail.places = { chain: id, events: id || '0-0', beats: '0-0' };
     this.#ends.lose(); // where the beats go on is not known either
   }
 
   #startOver(reason: LoadReason, proof?: DivergenceReason) {
     if (proof) this.options.observer.diverged(proof);
-    this.view.doubt();
+    this.view.freshness.doubt();
     this.#divergence.forget();
     this.#loads.again(reason, proof);
-    if (this.#adopted) this.#former = this.#loaded;
-    this.#loaded = undefined;
+    if (this.#stage !== 'empty') this.#become('unfit');
     this.#recovery.forget();
-    this.view.reunite(reason === 'outdated' && this.#last.young);
+    this.view.freshness.part(reason === 'outdated' && this.last.young);
   }
 
   #answered(pulse: Pulse, askedAt: number) {
-    this.#last.take(pulse);
+    this.last.take(pulse);
     this.source.clock.take(pulse.nowMs, askedAt);
-    if (!this.options.ownStore) this.view.blankFor(this.#last.blankForMs);
+    if (!this.options.ownStore) this.view.freshness.blankFor(this.last.blankForMs);
     this.options.observer.reachable(true);
   }
 }

@@ -1,4 +1,5 @@
 import type { Table } from '../../registry/table/table.js';
+import type { Pulse } from '../log/pulse.js';
 import { findPlaces, Load, Rescore, type Work } from './load.js';
 import type { Source } from '../scripts/store.js';
 
@@ -53,11 +54,15 @@ export class LeaseEnds {
     if (await this.#work.step()) this.#work = undefined;
   }
 
-  /** Both streams were read to their ends at this time. False: beats may have been trimmed unread, or the clock was set. */
-  follow(nowMs: number): boolean {
-    if (Math.abs(nowMs - this.#sureMs) > BEATS_SURE_MS) return false;
+  /**
+   * Both streams were read to their ends: judges who has lapsed by then. `gap`: beats may have been trimmed unread, or the clock was
+   * set, so nobody may be judged. `waits`: the other leases have to be read first, or a grace reckoned.
+   */
+  judge(table: Table, { nowMs, judgedMs, graceFromMs, lullFromMs }: Pulse): 'gap' | 'waits' | 'done' {
+    if (Math.abs(nowMs - this.#sureMs) > BEATS_SURE_MS) return 'gap';
     this.#sureMs = nowMs;
-    return true;
+    if (this.reading) return 'waits';
+    return table.advance(Math.min(nowMs, Math.max(judgedMs, table.watermarkMs)), graceFromMs, lullFromMs) ? 'done' : 'waits';
   }
 
   /** The streams are others, or what was read so far may be another server's. */

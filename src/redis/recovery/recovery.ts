@@ -2,14 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change } from '../../registry/log/change.js';
 import type { Member } from '../../registry/table/group.js';
-import type { Hold } from '../../registry/hold.js';
-import type { Home } from '../../registry/home.js';
 import { keptMembers, missingEntries, pendingEntries, planRestore } from '../../registry/recovery/plan.js';
 import type { RestoreEntry } from '../../registry/recovery/restore-entry.js';
-import { compareIds, type Position } from '../../registry/revision.js';
-import type { Ring } from '../../registry/log/ring.js';
+import { compareIds } from '../../registry/revision.js';
 import type { Table } from '../../registry/table/table.js';
-import type { Loaded, View } from '../../registry/view/view.js';
+import type { Memory, ResumePoint } from '../../registry/view/memory.js';
+import type { View } from '../../registry/view/view.js';
 import { readHolds } from '../load/load.js';
 import { secondsSince } from '../load/load-log.js';
 import { lastKnown } from './common-entry.js';
@@ -27,13 +25,6 @@ const WATERMARK_WAITS_MS = 10_000;
 const RETRY_MS = 250;
 /** Acknowledged writes come back within milliseconds. One that has not after this long was lost with its primary. */
 const UNREAD_MS = 2000;
-
-/** Where the log goes on, and what is known of it up to there. */
-interface ResumePoint {
-  position: Position;
-  ring: Ring;
-  holds: [Home, Hold][];
-}
 
 interface Claim {
   epoch: string;
@@ -79,22 +70,22 @@ export class Recovery {
   }
 
   /**
-   * After a loss: where to go on reading, and with which ring. `memory` is the latest changes that were read, lost or not. Undefined
-   * when this replica knows less than the others, or less than the log: then it has to read everything anew.
+   * After a loss: where to go on reading, and with which ring. Undefined when this replica knows less than the others, or less than
+   * the log: then it has to read everything anew.
    */
-  async begin(memory: Ring, lostUnderKnownEpoch: boolean): Promise<ResumePoint | undefined> {
-    const { table, ring } = this.#known;
+  async begin(lostUnderKnownEpoch: boolean): Promise<ResumePoint | undefined> {
+    const { table, ring, remembered } = this.#known;
     this.#since ??= performance.now();
-    const claim = await this.#claim(table, lostUnderKnownEpoch, memory.at(memory.next - 1)?.id ?? table.position.id);
+    const claim = await this.#claim(table, lostUnderKnownEpoch, remembered.at(remembered.next - 1)?.id ?? table.position.id);
     if (table.watermarkMs < claim.freshestMs - FRESHEST_WITHIN_MS) {
       this.view.pending.forgetBefore(claim.freshestMs - RECENT_MS); // others have read them, and whether they still stand is theirs to know
       return undefined;
     }
-    const common = await lastKnown(this.source, memory, claim);
+    const common = await lastKnown(this.source, remembered, claim);
     if (common === undefined) return undefined;
     const missing = await this.#missingOf(keptMembers(table, common));
     const removedSinceMs = common === '' ? claim.freshestMs - RECENT_MS : 0;
-    this.#start(planRestore({ table, pending: this.view.pending, common, tail: memory.behind(common), removedSinceMs, missing, left: this.#entries.values() }));
+    this.#start(planRestore({ table, pending: this.view.pending, common, tail: remembered.behind(common), removedSinceMs, missing, left: this.#entries.values() }));
     return { position: { epoch: claim.epoch, id: common }, ring: ring.upTo(common, claim.epoch), holds: await readHolds(this.source) };
   }
 
@@ -129,8 +120,8 @@ export class Recovery {
     this.source.connection.zrem(this.source.keys.speakers, this.#name).catch(() => undefined); // by itself it is over 10 s later
   }
 
-  get #known(): Loaded {
-    return this.view.current as Loaded; // asked only by a reader whose table is the view's
+  get #known(): Memory {
+    return this.view.current as Memory; // asked only by a reader whose table is the view's
   }
 
   async #claim({ position, watermarkMs }: Table, lost: boolean, latest: string): Promise<Claim> {

@@ -29,5 +29,5 @@ export async function giveBack(store: Store, view: View, missed: Missed[]): Prom
 function entryOn({ table, pending }: View, { instanceId, incarnation, lapsedToo }: Missed): RestoreEntry | undefined {
   const [member, write] = [table.members.get(instanceId), pending.get(instanceId)];
   if (!member) return write && entryOfPending(write, undefined); // everything is read, and this is not among it
-  return incarnationOf(member.record) === incarnation && (lapsedToo || !member.lapsed) ? entryOf(member, 'missing') : undefined;
+  return incarnationOf(member.record) === incarnation && (lapsedToo || member.standing !== 'lapsed') ? entryOf(member, 'missing') : undefined;
 }

@@ -94,15 +94,13 @@ export const incarnationOf = ({ head }: LogRecord) => /"incarnation":"([^"]*)"/.
 
 /** What heartbeats change of an instance. */
 export interface Renewal {
-  /** Past its end, and listed for a hold of its group. */
-  suspect?: boolean;
   performance: string | undefined;
   renewedAtMs: number;
   expiresAtMs: number;
 }
 
-/** An instance as JSON. `more` is further members, such as `,"departed":{…}`; `suspect` is what it was, where that may have changed since. */
-export function instanceJson({ head }: LogRecord, renewal: Renewal, more = '', suspect = renewal.suspect): string {
+/** An instance as JSON. `more` is further members, such as `,"departed":{…}`; `suspect`: past its end, and listed for a hold of its group. */
+export function instanceJson({ head }: LogRecord, renewal: Renewal, more = '', suspect = false): string {
   const { performance, renewedAtMs, expiresAtMs } = renewal;
   const marked = suspect ? ',"suspect":true' : '';
   const riding = performance === undefined ? '' : `,"performance":${performance}`;

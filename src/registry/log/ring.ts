@@ -1,4 +1,5 @@
 import type { Change } from './change.js';
+import { lowerBound } from '../lower-bound.js';
 import { compareIds } from '../revision.js';
 
 /** The latest changes, in order, by a number that grows by one with each of them. */
@@ -74,13 +75,8 @@ export class Ring {
 
   /** Number of the change that follows the one with this id; undefined if that one is not here. */
   after(id: string): number | undefined {
-    let [low, high] = [this.first, this.#next];
-    if (low < high && id === this.at(low)?.prev) return low;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareIds((this.at(middle) as Change).id, id) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return this.at(low)?.id === id ? low + 1 : undefined;
+    if (id === this.at(this.first)?.prev) return this.first;
+    const number = lowerBound(this.first, this.#next, (at) => compareIds((this.at(at) as Change).id, id) < 0);
+    return this.at(number)?.id === id ? number + 1 : undefined;
   }
 }

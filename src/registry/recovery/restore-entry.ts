@@ -13,7 +13,7 @@ export interface RestoreEntry {
   instance: () => Instance;
 }
 
-export const instanceOf = (member: Member) => JSON.parse(instanceJson(member.record, { ...member, suspect: false })) as Instance;
+export const instanceOf = (member: Member) => JSON.parse(instanceJson(member.record, member)) as Instance;
 
 export const entryOf = (member: Member, mode: 'missing' | 'over'): RestoreEntry =>
   ({ instanceId: member.record.instanceId, of: member.of, mode, instance: () => instanceOf(member) });

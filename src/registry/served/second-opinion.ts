@@ -77,7 +77,7 @@ export class SecondOpinion implements Registrar {
 
   /** A store in this epoch may lack what other replicas know: it has been emptied, say, a moment ago. */
   #mayLack(epoch: string | undefined): boolean {
-    return epoch !== undefined && (epoch !== this.view.position?.epoch || this.view.reuniting);
+    return epoch !== undefined && (epoch !== this.view.position?.epoch || this.view.freshness.reuniting);
   }
 
   /**

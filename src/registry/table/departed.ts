@@ -1,5 +1,6 @@
 import { departureOf, type Change, type Departure } from '../log/change.js';
 import { compareHomes, compareNames, homeKey, type Home } from '../home.js';
+import { lowerBound } from '../lower-bound.js';
 
 /** More than these are not remembered, the earliest go first: whole fleets can leave at once, and memory must not follow. */
 export const MAX_DEPARTED = 20_000;
@@ -93,12 +94,6 @@ export class Departed {
   }
 
   #before(home: Home): number {
-    let [low, high] = [0, this.#homes.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareHomes(this.#homes[middle] as Home, home) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return lowerBound(0, this.#homes.length, (at) => compareHomes(this.#homes[at] as Home, home) < 0);
   }
 }

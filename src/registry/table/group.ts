@@ -6,6 +6,8 @@ import { holdJson, type Hold } from '../hold.js';
 import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from '../log/record.js';
 import type { Home } from '../home.js';
+import type { Standing } from '../lease.js';
+import { lowerBound } from '../lower-bound.js';
 
 /** What is visible in a group; while it is held, why. */
 export interface GroupCount extends Home {
@@ -27,8 +29,8 @@ export interface Member extends Lapsing, Renewal {
   of: string;
   /** The lease's end as the store has it, grace not counted. */
   scoreMs: number;
-  /** Past its end, and its departure not told yet: no answer shows it. */
-  lapsed: boolean;
+  /** One that has lapsed is in no answer: its departure is not told yet. */
+  standing: Standing;
   group: Group;
   /** Where it stands in its group while it is visible. */
   run: Run | undefined;
@@ -95,7 +97,7 @@ export class Group implements Home {
     const id = idOf(member);
     const at = this.#runFor(id);
     const run = this.#runs[at] ?? this.#addRun(0, []);
-    run.members.splice(lowerBound(run.members, id), 0, member);
+    run.members.splice(placeOf(run.members, id), 0, member);
     member.run = run;
     touch(run);
     if (run.members.length > RUN_LENGTH) this.#addRun(at + 1, run.members.splice(RUN_LENGTH / 2));
@@ -107,7 +109,7 @@ export class Group implements Home {
     const { run } = member;
     if (!run) return;
     member.run = undefined;
-    run.members.splice(lowerBound(run.members, idOf(member)), 1);
+    run.members.splice(placeOf(run.members, idOf(member)), 1);
     touch(run);
     if (run.members.length === 0) this.#runs.splice(this.#runs.indexOf(run), 1);
     this.#count(member.record, -1);
@@ -156,13 +158,7 @@ export class Group implements Home {
 
   /** Index of the run that holds this id, or would. */
   #runFor(id: string): number {
-    let [low, high] = [0, this.#runs.length - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (idOf((this.#runs[middle] as Run).members[0] as Member) <= id) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    return lowerBound(1, this.#runs.length, (at) => idOf((this.#runs[at] as Run).members[0] as Member) <= id) - 1;
   }
 
   #addRun(at: number, members: Member[]): Run {
@@ -181,8 +177,10 @@ export class Group implements Home {
   }
 }
 
+export const memberJson = (member: Member) => instanceJson(member.record, member, '', member.standing === 'suspect');
+
 /** That an instance is suspect is content too. */
-export const tagOf = ({ record, suspect }: Member) => (suspect ? contentTag(`suspect ${record.head}`) : record.tag);
+export const tagOf = ({ record, standing }: Member) => (standing === 'suspect' ? contentTag(`suspect ${record.head}`) : record.tag);
 
 function touch(run: Run) {
   run.bytes = undefined;
@@ -196,7 +194,7 @@ function partOf(run: Run, now: number, kept: boolean): Part {
   const bytes = bytesAt(run, now);
   if (bytes) return () => bytes;
   const { version } = run;
-  const shown = run.members.map((member) => ({ member, suspect: member.suspect ?? false, record: member.record }));
+  const shown = run.members.map((member) => ({ member, suspect: member.standing === 'suspect', record: member.record }));
   return () => {
     const json = shown.map(({ record, member, suspect }) => instanceJson(record, member, '', suspect));
     const made = Buffer.from(json.join(','));
@@ -208,12 +206,4 @@ function partOf(run: Run, now: number, kept: boolean): Part {
 /** Bytes that were made at `encodedAt` still say what is asked of them. */
 export const isRecent = (renewed: boolean, encodedAt: number, now: number) => !renewed || now - encodedAt < REFRESH_MS;
 
-function lowerBound(members: Member[], id: string): number {
-  let [low, high] = [0, members.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (idOf(members[middle] as Member) < id) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+const placeOf = (members: Member[], id: string) => lowerBound(0, members.length, (at) => idOf(members[at] as Member) < id);

@@ -1,6 +1,7 @@
 import { Group } from './group.js';
 import type { Hold } from '../hold.js';
 import { compareHomes, homeKey, homeOfKey, type Home } from '../home.js';
+import { lowerBound } from '../lower-bound.js';
 
 /** The groups that have members, by home and in the order of type, then group. */
 export class Groups {
@@ -51,13 +52,7 @@ export class Groups {
 
   /** How many come before this home. */
   before(home: Home): number {
-    let [low, high] = [0, this.#sorted.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareHomes(this.#sorted[middle] as Group, home) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return lowerBound(0, this.#sorted.length, (at) => compareHomes(this.#sorted[at] as Group, home) < 0);
   }
 
   /** The one with this number, in order. */

@@ -1,6 +1,6 @@
 import type { Member } from './group.js';
 import { LapseSchedule } from './lapses.js';
-import { leaseEndMs, SHORT_LEASE_MS, standingOf } from '../lease.js';
+import { leaseEndMs, SHORT_LEASE_MS, standingOf, type Standing } from '../lease.js';
 
 /** What lies further ahead of the watermark than this was written before the store's clock was set back. */
 const SET_BACK_MS = 1000;
@@ -46,10 +46,8 @@ export class Leases {
     member.expiresAtMs = leaseEndMs({ scoreMs, ttlMs: record.ttlMs, graceFromMs: this.graceFromMs, lullFromMs: this.lullFromMs });
     group.renew(member);
     const standing = standingOf(member.expiresAtMs, group.hold?.untilMs ?? 0, this.watermarkMs);
-    const suspect = standing === 'suspect';
-    if (standing === 'lapsed') {
-      if (member.lapsed) return; // else it is hidden when its step comes
-    } else if (member.lapsed || Boolean(member.suspect) !== suspect) this.#show(member, suspect); // or a heartbeat after the end of the lease
+    if (standing === 'lapsed' && member.standing === 'lapsed') return;
+    if (standing !== 'lapsed' && standing !== member.standing) this.#place(member, standing); // one that lapses is hidden when its step comes
     this.#lapses.plan(member);
   }
 
@@ -61,12 +59,7 @@ export class Leases {
   /** It is shown no more, before its departure is told. */
   hide(member: Member) {
     this.#lapses.forget(member);
-    const { group } = member;
-    group.hide(member);
-    mark(member, false);
-    member.lapsed = true;
-    group.lapsed.add(member);
-    this.changed(member);
+    this.#place(member, 'lapsed');
   }
 
   /**
@@ -120,28 +113,24 @@ export class Leases {
 
   #lapse(member: Member, nowMs: number) {
     if (standingOf(member.expiresAtMs, member.group.hold?.untilMs ?? 0, nowMs) === 'suspect') {
-      this.#show(member, true);
+      this.#place(member, 'suspect');
       this.#lapses.plan(member);
     } else this.hide(member);
   }
 
-  #show(member: Member, suspect: boolean) {
+  /** Out of its group and in again, as what it is now: what is visible of a group is summed up by what it shows. */
+  #place(member: Member, standing: Standing) {
     const { group } = member;
     group.hide(member);
     group.lapsed.delete(member);
-    member.lapsed = false;
-    mark(member, suspect);
-    group.show(member);
+    group.suspects.delete(member);
+    member.standing = standing;
+    if (standing === 'suspect') group.suspects.add(member);
+    if (standing === 'lapsed') group.lapsed.add(member);
+    else group.show(member);
     this.changed(member);
   }
 }
 
 /** A suspect leaves with the end of the hold, anybody else with the end of the lease. */
-const leavesAt = ({ suspect, expiresAtMs, group }: Member) => (suspect ? Math.max(expiresAtMs, group.hold?.untilMs ?? 0) : expiresAtMs);
-
-/** Only while it is hidden: what is visible of a group is summed up by what it shows. */
-function mark(member: Member, suspect: boolean) {
-  member.suspect = suspect;
-  if (suspect) member.group.suspects.add(member);
-  else member.group.suspects.delete(member);
-}
+const leavesAt = ({ standing, expiresAtMs, group }: Member) => (standing === 'suspect' ? Math.max(expiresAtMs, group.hold?.untilMs ?? 0) : expiresAtMs);

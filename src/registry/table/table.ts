@@ -139,7 +139,7 @@ export class Table {
     if (old) this.#drop(old);
     this.departed.forget(record.instanceId);
     const group = this.groups.open(record);
-    const member: Member = { record: withoutPerformance(record), group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, lapsed: true, suspect: false, run: undefined, step: NOT_PLANNED };
+    const member: Member = { record: withoutPerformance(record), group, performance, renewedAtMs, changedBy, of, scoreMs, expiresAtMs: scoreMs, standing: 'lapsed', run: undefined, step: NOT_PLANNED };
     this.members.set(record.instanceId, member);
     this.content.add(record.tag);
     this.news.touched(record);
@@ -162,7 +162,7 @@ export class Table {
     this.#leases.forget(member);
     this.content.remove(member.record.tag);
     group.suspects.delete(member);
-    if (member.lapsed) group.lapsed.delete(member);
+    if (member.standing === 'lapsed') group.lapsed.delete(member);
     else {
       group.hide(member);
       this.#changed(group, member.record);

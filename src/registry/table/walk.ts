@@ -157,7 +157,7 @@ export class Walk implements Sliced {
 const compareRecords = (one: Place, other: Place) => compareHomes(one, other) || compareNames(one.instanceId, other.instanceId);
 const tagOfShown = ({ member, record }: Shown): ContentTag => (member ? tagOf(member) : record.tag);
 const jsonOf = ({ record, member, departure, suspect }: Shown) => (departure ? instanceJson(record, record, `,"departed":${departureJson(departure)}`) : instanceJson(record, member ?? record, '', suspect));
-const ofMember = (member: Member): Shown => ({ record: member.record, member, departure: undefined, suspect: member.suspect ?? false });
+const ofMember = (member: Member): Shown => ({ record: member.record, member, departure: undefined, suspect: member.standing === 'suspect' });
 const ofDeparture = (departure: Departure): Shown => ({ record: departure.change.record, member: undefined, departure, suspect: false });
 
 const isBetween = (one: Place, first: Place, last: Place) => compareRecords(one, first) > 0 && compareRecords(one, last) <= 0;
@@ -172,7 +172,7 @@ function startOf({ type, group, after }: Discovery): Place {
 
 function shownNow(table: Table, id: string, { offline }: Discovery): Shown | undefined {
   const member = table.members.get(id);
-  if (member && !member.lapsed) return ofMember(member);
+  if (member && member.standing !== 'lapsed') return ofMember(member);
   const departure = offline ? table.departed.get(id) : undefined;
   return departure && ofDeparture(departure);
 }

@@ -11,15 +11,14 @@ import { GroupCounts } from '../table/group-counts.js';
 import type { Discovery } from '../queries.js';
 import type { Found } from '../registry.js';
 import { compareIds, revisionOf, type Position } from '../revision.js';
-import { instanceJson, type LogRecord } from '../log/record.js';
+import type { LogRecord } from '../log/record.js';
+import { memberJson } from '../table/group.js';
 import type { Ring } from '../log/ring.js';
+import type { Memory } from './memory.js';
 import { Slices } from '../table/slices.js';
 import type { Table } from '../table/table.js';
 import { Waits } from './waits.js';
 import type { WatchHub } from '../watch/hub.js';
-
-/** Longer than replicas need to claim and to give back. */
-const REUNITING_MS = 3000;
 
 export interface ViewOptions {
   hub: WatchHub;
@@ -31,12 +30,6 @@ export interface ViewOptions {
 
 /** An instance as this replica has acknowledged it, or read it. */
 export type Known = Instance | LogRecord;
-
-/** A loaded table, and the latest changes that led to it. */
-export interface Loaded {
-  table: Table;
-  ring: Ring;
-}
 
 /**
  * What this replica knows of the registry, for everyone who reads: discover, long polls, watchers. The reader of the log feeds it
@@ -53,16 +46,15 @@ export class View {
   /** Whose turns all long work on what this view holds shares. */
   readonly slices = new Slices();
   readonly groups = new GroupCounts(() => this.table, this.slices);
+  readonly freshness: Freshness;
   readonly #maxStaleMs: number;
-  readonly #freshness: Freshness;
-  #loaded: (Loaded & { answers: Answers }) | undefined;
-  #partedAt = -Infinity;
+  #loaded: { memory: Memory; answers: Answers } | undefined;
 
   constructor({ hub, maxStaleMs, comeBackMs = 30_000 }: ViewOptions) {
     this.hub = hub;
-    this.#freshness = new Freshness(comeBackMs);
+    this.freshness = new Freshness(comeBackMs);
     this.#maxStaleMs = maxStaleMs;
-    hub.start(() => this.#loaded?.table);
+    hub.start(() => this.current?.table);
   }
 
   get loaded(): boolean {
@@ -70,22 +62,22 @@ export class View {
   }
 
   /** What it answers from, however old that is; undefined before the first load. */
-  get current(): Loaded | undefined {
-    return this.#loaded;
+  get current(): Memory | undefined {
+    return this.#loaded?.memory;
   }
 
   /** It can answer: loaded, and not stale for too long. */
   get serving(): boolean {
-    return this.loaded && this.#freshness.ageMs <= this.#maxStaleMs;
+    return this.loaded && this.freshness.ageMs <= this.#maxStaleMs;
   }
 
   /** @throws {RegistryError} store_unavailable while it cannot answer. */
   get table(): Table {
-    return this.#serving().table;
+    return this.#serving().memory.table;
   }
 
   get ring(): Ring {
-    return this.#serving().ring;
+    return this.#serving().memory.ring;
   }
 
   /** `<epoch>.<entry id>` of the last change that answers take into account. @throws {RegistryError} store_unavailable */
@@ -95,26 +87,26 @@ export class View {
 
   /** How far it has read the log; undefined while it is loading. */
   get position(): Position | undefined {
-    return this.#loaded?.table.position;
+    return this.current?.table.position;
   }
 
   /** How old the view is, if that is too old, or if it is known to lack something; undefined while it is fresh. */
   get staleMs(): number | undefined {
-    return this.#freshness.staleMs;
+    return this.freshness.staleMs;
   }
 
   /** For how much longer servers that the store has forgotten are coming back; undefined when it has forgotten nobody. */
   get recoveringMs(): number | undefined {
-    return this.#freshness.recoveringMs;
+    return this.freshness.recoveringMs;
   }
 
   get size(): number {
-    return this.#loaded?.table.members.size ?? 0;
+    return this.current?.table.members.size ?? 0;
   }
 
   /** How many groups are held. */
   get held(): number {
-    return this.#loaded?.table.groups.held ?? 0;
+    return this.current?.table.groups.held ?? 0;
   }
 
   /** At once, however long that takes. */
@@ -136,8 +128,8 @@ export class View {
   find(id: string): Found | undefined {
     const { members, position } = this.table;
     const member = members.get(id);
-    if (!member || member.lapsed) return undefined;
-    const instance = JSON.parse(instanceJson(member.record, member)) as Instance;
+    if (!member || member.standing === 'lapsed') return undefined;
+    const instance = JSON.parse(memberJson(member)) as Instance;
     return { instance, revision: revisionOf({ epoch: position.epoch, id: member.changedBy }) };
   }
 
@@ -152,24 +144,15 @@ export class View {
   }
 
   /** The reader has loaded a table: from now on this is the view. */
-  adopt(loaded: Loaded, reason: string) {
+  adopt(memory: Memory, reason: string) {
     const restarted = this.loaded;
-    this.#loaded = { ...loaded, answers: new Answers(loaded.table, this.slices) };
-    this.pending.readAll(loaded.ring.since(loaded.ring.first), loaded.table.position, (id) => loaded.table.members.get(id)?.of);
-    loaded.table.news.clear();
+    const { table, ring } = memory;
+    this.#loaded = { memory, answers: new Answers(table, this.slices) };
+    this.pending.readAll(ring.since(ring.first), table.position, (id) => table.members.get(id)?.of);
+    table.news.clear();
     this.#waits.check();
     this.polls.changed(undefined, (query) => this.ask(query));
     if (restarted) this.hub.restart(reason);
-  }
-
-  /** Whether the log has become another just now, so that what the store does not know may yet come. */
-  reunite(young: boolean) {
-    this.#partedAt = young ? performance.now() : -Infinity;
-  }
-
-  /** The log is another and the content is the same: nobody is told anything before the log has been read to its end. */
-  rebase(loaded: Loaded) {
-    this.#loaded = { ...loaded, answers: (this.#loaded as { answers: Answers }).answers };
   }
 
   /** The view and the store agree again: watchers are given a position of the new epoch. */
@@ -184,43 +167,22 @@ export class View {
 
   /** Where an instance lives as far as this replica knows. */
   homeOf(id: string): Home | undefined {
-    return this.#loaded?.table.members.get(id)?.record ?? this.pending.makes(id);
+    return this.current?.table.members.get(id)?.record ?? this.pending.makes(id);
   }
 
   /** What this replica knows of this instance at this moment, whatever the store says. What it acknowledged is newer than what it read. */
   known(id: string): Known | undefined {
-    return this.pending.makes(id) ?? this.#loaded?.table.members.get(id)?.record;
-  }
-
-  /** The log became another a moment ago: other replicas may still be giving back what only they know. */
-  get reuniting(): boolean {
-    return performance.now() - this.#partedAt < REUNITING_MS;
-  }
-
-  /** It is stale, or was a moment ago: whoever was kept waiting comes now. */
-  get settling(): boolean {
-    return this.#freshness.settling;
+    return this.pending.makes(id) ?? this.current?.table.members.get(id)?.record;
   }
 
   /** Everything that the store had at this time of this process's monotonic clock is in the view; `whole`: and it had all that any replica knows. */
   refresh(asOf: number, whole: boolean) {
-    this.#freshness.refresh(asOf, this.loaded);
-    if (!whole || this.reuniting) this.doubt();
-  }
-
-  /** The store began with nothing so long ago, and nobody knows what was there before; undefined: somebody does. */
-  blankFor(ms: number | undefined) {
-    this.#freshness.blankFor(ms);
-  }
-
-  /** The view lacks something, and it is known that it does: answers say so at once, until it is refreshed. */
-  doubt() {
-    this.#freshness.doubt();
+    this.freshness.refresh(asOf, whole, this.loaded);
   }
 
   /** The end of a read: everybody is told what it brought. */
   settle(changes: readonly Change[]) {
-    const { table } = this.#loaded as Loaded;
+    const { table } = this.current as Memory;
     for (const change of changes) this.pending.read(change);
     this.#waits.check();
     this.hub.publish(changes);
@@ -242,7 +204,7 @@ export class View {
   }
 
   #has({ epoch, id }: Position, watermarkMs: number): boolean {
-    const table = this.#loaded?.table;
+    const table = this.current?.table;
     return table !== undefined && table.position.epoch === epoch && compareIds(table.position.id, id) >= 0 && table.watermarkMs >= watermarkMs;
   }
 }

@@ -11,7 +11,7 @@ const PERFORMANCE_FRAME = 250;
 export function tellPerformance({ performing }: Table, topicsOf: (home: Home) => Topic[], frames: Frames) {
   const byTopic = new Map<Topic, Member[]>();
   for (const member of performing) {
-    if (member.lapsed) continue;
+    if (member.standing === 'lapsed') continue;
     for (const topic of topicsOf(member.record)) {
       if (!topic.includes(member.record)) continue;
       const mine = byTopic.get(topic);
