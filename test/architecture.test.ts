@@ -48,17 +48,18 @@ const ROOMS: Record<string, string[]> = {
   registry: ['log', 'table', 'watch', 'recovery', 'view', 'served'],
   redis: ['connect', 'scripts', 'log', 'load', 'recovery', 'follow', 'upkeep'],
   http: ['problems', 'replies', 'requests', 'auth', 'openapi', 'routes', 'metrics'],
+  client: ['base', 'http', 'direct', 'verbs', 'session', 'catalog'],
 };
 
 /** Rooms that stand below the files of their folder: of redis/ all, for those files put the rooms together. */
-const BELOW: Record<string, string[] | undefined> = { http: ['problems'], redis: ROOMS.redis };
+const BELOW: Record<string, string[] | undefined> = { http: ['problems'], redis: ROOMS.redis, client: ROOMS.client };
 
 /** What of a room is its own. Every other file of it may be imported from outside. */
 const INNER: Record<string, string[]> = {
   'registry/table': ['groups', 'lapses', 'leases'],
   'registry/view': ['freshness', 'waits'],
   'registry/watch': ['performance', 'pumps', 'recent-frames', 'snapshot'],
-  redis: ['catch-up', 'redis-registrar'],
+  redis: ['catch-up', 'message-frames', 'redis-registrar'],
   'redis/connect': ['silence'],
   'redis/scripts': ['lane'],
   'redis/load': ['lease-walk', 'look-back'],
@@ -69,6 +70,10 @@ const INNER: Record<string, string[]> = {
   'http/requests': ['body-reader', 'json'],
   'http/routes': ['conditional', 'discovery-query'],
   'http/metrics': ['histogram'],
+  'client/http': ['event-stream'],
+  'client/session': ['machine', 'signals'],
+  'client/catalog': ['ejected', 'keeping'],
+  client: ['index'],
   jobs: ['watch-ticks'],
   probes: ['networks'],
 };
@@ -88,7 +93,7 @@ test('imports go one way: contract, registry, the middle folders, the root', () 
   const allowed = ({ from, to, dynamic }: Import) => {
     const [one, other] = [folderOf(from), folderOf(to)];
     if (one === other || MAY_IMPORT[one]?.includes(other)) return true;
-    return from === 'client/index.ts' && other === 'redis' && dynamic; // its Redis-direct mode, loaded on demand
+    return from === 'client/direct/redis-backend.ts' && other === 'redis' && dynamic; // its Redis-direct mode, loaded on demand
   };
   expect(inside.filter((one) => !allowed(one)).map(say)).toEqual([]);
 });
@@ -118,14 +123,14 @@ test('the contract is fit for a browser: no module of Node, no Buffer, no proces
   expect(files.filter((name) => folderOf(name) === 'contract' && /(?<![.\w])(Buffer\.|process\.|require\()/.test(code(name)))).toEqual([]);
 });
 
-test('the environment is read in src/config.ts only', () => {
-  expect(files.filter((name) => /process\s*(\.|\?\.|\[\s*['"])\s*env\b/.test(code(name)))).toEqual(['config.ts']);
+test('the environment is read in one place of the gateway, and in one of the client', () => {
+  expect(files.filter((name) => /process\s*(\.|\?\.|\[\s*['"])\s*env\b/.test(code(name)))).toEqual(['client/base/options.ts', 'config.ts']);
 });
 
 test('keys of Redis are named in src/redis/scripts/keys.ts only', () => {
   // A request id has a prefix too.
   const named = /[`'"][^`'"\n]*(\$\{(\w+\.)*prefix\}|\bservice:)\w*:?|[`'"](instance|record|group|leases|events|beats):/;
-  const offenders = files.filter((name) => !['redis/scripts/keys.ts', 'http/requests/request-log.ts', 'variables.ts'].includes(name) && code(name).split('\n').some((line) => named.test(line) && !/^\s*const prefixes = \{/.test(line)));
+  const offenders = files.filter((name) => !['redis/scripts/keys.ts', 'http/requests/request-log.ts', 'variables.ts', 'client/base/options.ts'].includes(name) && code(name).split('\n').some((line) => named.test(line) && !/^\s*const prefixes = \{/.test(line)));
   expect(offenders).toEqual([]);
 });
 

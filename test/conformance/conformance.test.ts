@@ -1,12 +1,22 @@
 import type { AddressInfo } from 'node:net';
+import { inject, onTestFinished } from 'vitest';
+import { createClient, type ClientOptions } from '../../src/client/index.js';
 import { buildGateway, openRegistry, TOKEN } from '../helpers/gateway.js';
-import { inProcess } from './in-process.js';
-import { overHttp } from './over-http.js';
 import { keepsTheContract } from './registry.contract.js';
 
-keepsTheContract('the registrar over Redis with what a replica serves', async () => inProcess((await openRegistry({ fromMemory: true })).registry));
+const backendOf = (options: ClientOptions) => {
+  const client = createClient(options);
+  onTestFinished(() => client.close());
+  return client.backend;
+};
 
-keepsTheContract('the gateway over HTTP', async () => {
+keepsTheContract('the client straight to Redis', async () => {
+  const { prefix, raw, keys } = await openRegistry({ fromMemory: true }); // founds the registry, and cleans up
+  await raw.hset(keys.epoch, 'at', Date.now() - 60_000); // of an older one nobody asks whether it has just lost everything
+  return backendOf({ mode: 'redis', redisUrl: inject('redisUrl'), keyPrefix: prefix });
+});
+
+keepsTheContract('the client over HTTP', async () => {
   const { app } = await buildGateway({ fromMemory: true });
-  return overHttp(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`, TOKEN);
+  return backendOf({ baseURL: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`, apiToken: TOKEN });
 });

@@ -27,7 +27,7 @@ export class Trap {
 }
 
 /** A way from one replica to Redis that a test can close, or stop at a chosen word: so a replica is halted in the middle of its work. */
-export async function openGate(redisPort: number): Promise<RedisGate> {
+export async function openGate(redisPort: number, port = 0): Promise<RedisGate> {
   const sockets = new Set<Socket>();
   let open = true;
   let dark = false;
@@ -59,7 +59,7 @@ export async function openGate(redisPort: number): Promise<RedisGate> {
       socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const breakAll = () => sockets.forEach((socket) => socket.destroy());
 
   const gate: RedisGate = {

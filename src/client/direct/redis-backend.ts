@@ -1,0 +1,87 @@
+import type { HeartbeatReply } from '../../contract/index.js';
+import { RegistryError } from '../../registry/errors.js';
+import { heartbeatIntervalMs } from '../../registry/lease.js';
+import type { Registry } from '../../registry/registry.js';
+import type { Backend } from '../base/backend.js';
+import { RollcallError } from '../base/errors.js';
+import type { Settings } from '../base/options.js';
+
+/** As long as a gateway allows unless it is told otherwise. */
+const LEASE = { minSeconds: 2, maxSeconds: 3600 };
+/** Whose name stands in the log of changes. */
+const CALLER = { name: 'redis-client' };
+
+const opening = async ({ redisUrl = '', keyPrefix, log }: Settings) => {
+  const [{ openDirect }, { completeRegistration }] = await Promise.all([import('../../redis/direct.js'), import('../../registry/registration.js')]);
+  return { registry: await openDirect({ redisUrl, prefix: keyPrefix, log }), completeRegistration };
+};
+type Opened = Awaited<ReturnType<typeof opening>>;
+
+/** The registry by its Redis, connected with the first call, and again by itself. Needs the package ioredis. */
+export function redisBackend(settings: Settings): Backend {
+  let opened: Promise<Opened> | undefined;
+  const open = () => (opened ??= opening(settings).catch((error: unknown) => {
+    opened = undefined; // the next call tries again
+    throw error;
+  }));
+  const ask = async <T>(call: (registry: Registry, opened: Opened) => Promise<T>): Promise<T> => {
+    try {
+      const now = await open();
+      return await call(now.registry, now);
+    } catch (error) {
+      throw asOurs(error);
+    }
+  };
+  const pace = (ttlMs: number) => heartbeatIntervalMs(ttlMs, settings.heartbeatIntervalMs);
+
+  return {
+    announce: (registration) =>
+      ask(async (registry, { completeRegistration }) => {
+        const complete = completeRegistration(registration, { defaultSeconds: settings.ttlSeconds, ...LEASE }, undefined);
+        const { instanceId, incarnation, ttlSeconds } = complete;
+        const { revision } = await registry.register(complete, CALLER);
+        return { instanceId, incarnation, ttlSeconds, heartbeatIntervalMs: pace(ttlSeconds * 1000), revision };
+      }),
+    beat: (beat) =>
+      ask(async (registry): Promise<HeartbeatReply> => {
+        const [result] = await registry.heartbeat([beat]);
+        if (result?.status !== 200) throw new RollcallError(result?.code ?? 'internal', result?.detail ?? `'${beat.instanceId}': ${result?.code}`);
+        return { nextHeartbeatMs: pace(result.ttlMs), expiresAt: new Date(result.expiresAtMs).toISOString(), revision: result.revision };
+      }),
+    healthy: () => Promise.reject(new RollcallError('invalid_request', 'healthCheck: only a gateway connects to instances; use mode http')),
+    ...verbs(ask),
+    async *watch(query, from, signal) {
+      try {
+        yield* (await open()).registry.watch(query, from, signal);
+      } catch (error) {
+        throw asOurs(error);
+      }
+    },
+    close: async () => {
+      const now = await opened?.catch(() => undefined);
+      await now?.registry.close();
+    },
+  };
+}
+
+function verbs(ask: <T>(call: (registry: Registry) => Promise<T>) => Promise<T>): Omit<Registry, 'watch'> {
+  return {
+    register: (registration) => ask((registry) => registry.register(registration, CALLER)),
+    heartbeat: (beats) => ask((registry) => registry.heartbeat(beats)),
+    patch: (id, patch, _caller, guard) => ask((registry) => registry.patch(id, patch, CALLER, guard)),
+    remove: (id, guard) => ask((registry) => registry.remove(id, guard, CALLER)),
+    release: (home) => ask((registry) => registry.release(home, CALLER)),
+    find: (id, need) => ask((registry) => registry.find(id, need)),
+    discover: (query, need) => ask((registry) => registry.discover(query, need)),
+    groups: (need) => ask((registry) => registry.groups(need)),
+    history: (query) => ask((registry) => registry.history(query)),
+  };
+}
+
+function asOurs(error: unknown): RollcallError {
+  if (error instanceof RollcallError) return error;
+  if (error instanceof RegistryError) return new RollcallError(error.code, error.message, { cause: error, ...(error.details.errors && { errors: error.details.errors }) });
+  const { message, code } = error as Error & { code?: string };
+  if (code === 'ERR_MODULE_NOT_FOUND') return new RollcallError('invalid_request', 'mode redis needs the package ioredis: npm install ioredis', { cause: error });
+  return new RollcallError('unreachable', message, { cause: error });
+}

@@ -1,0 +1,213 @@
+import { ulid } from 'ulid';
+import type { Heartbeat, Registration, Status } from '../../contract/index.js';
+import type { Identified } from '../base/backend.js';
+import type { Client } from '../verbs/client.js';
+import { Emitter } from '../base/emitter.js';
+import { isPassing, RollcallError } from '../base/errors.js';
+import { sleep } from '../base/sleep.js';
+import { keepAlive } from '../verbs/keep-alive.js';
+import { describeMachine, watchPerformance } from './machine.js';
+import { leaveWithSignals } from './signals.js';
+
+/**
+ * `joining`: not registered yet. `joined`: the registry has acknowledged it lately. `unsure`: no acknowledgement for longer than an
+ * interval. `lost`: none for a whole lease, so others may not see it any more; it goes on trying. `superseded`: another process has the id, for good.
+ * `left`: by `leave`.
+ */
+export type SessionState = 'joining' | 'joined' | 'unsure' | 'lost' | 'superseded' | 'left';
+
+export interface SessionEvents extends Record<string, unknown> {
+  state: { state: SessionState; was: SessionState };
+  /** Registered for the first time. */
+  registered: { instanceId: string; incarnation: string };
+  /** Not listed any more, as far as it can tell: silence for a whole lease, swept, or another process has the id. */
+  lost: { reason: 'silence' | 'unknown' | 'superseded' };
+  /** Registered again, as the same process, after it was lost. */
+  registeredAgain: { instanceId: string };
+  /** A registration was refused. It goes on trying. */
+  refused: { error: unknown };
+}
+
+/** What to register. `hostname`, `privateIp` and `systemInfo` are found out where they are absent; `incarnation` is this process's own. */
+export type JoinOptions = Omit<Registration, 'incarnation' | 'hostname' | 'performance'> & {
+  hostname?: string;
+  /** Sent with every heartbeat. Unless given: load for each core, memory in MiB, lag of the event loop in ms. False: nothing. */
+  performance?: (() => Record<string, unknown>) | false;
+  /** On SIGTERM and SIGINT: status `shutting_down`, then, after `drainMs`, `leave`, and the signal takes its course. */
+  leaveOnSignals?: boolean | { drainMs?: number };
+};
+
+/** Between two tries to register, in ms, at most; what is refused for good is tried as slowly as this too. */
+const AGAIN_MS = 10_000;
+/** How much longer than an interval an acknowledgement may take before it is missed. */
+const LATE = 1.5;
+
+/** A server's membership: registered, kept alive, and registered again when the registry has forgotten it. */
+export class Session extends Emitter<SessionEvents> {
+  readonly instanceId: string;
+  readonly incarnation = ulid();
+  #state: SessionState = 'joining';
+  /** What it said last of itself: a registration says everything. */
+  #described: Omit<Identified, 'hostname'> & { hostname?: string };
+  /** Said with the next heartbeat, and with each after that until one is acknowledged. */
+  #changes: Heartbeat = {};
+  /** What the call under way says of them. */
+  #said: Heartbeat = this.#changes;
+  #nudge = new AbortController();
+  readonly #over = new AbortController();
+  #timers: NodeJS.Timeout[] = [];
+  #performance: (() => Record<string, unknown>) | undefined;
+  /** Resolves once it is registered for the first time; rejects if it left, or was superseded, before that. */
+  readonly registered: Promise<void>;
+
+  constructor(
+    private readonly client: Client,
+    { performance, leaveOnSignals = false, ...registration }: JoinOptions,
+  ) {
+    super();
+    this.instanceId = registration.instanceId ?? ulid();
+    this.#described = { ttlSeconds: client.settings.ttlSeconds, ...registration, instanceId: this.instanceId, incarnation: this.incarnation };
+    this.registered = new Promise((resolve, reject) => {
+      this.on('registered', () => resolve());
+      this.on('state', ({ state }) => {
+        if (state === 'left' || state === 'superseded') reject(new RollcallError('stale_incarnation', `'${this.instanceId}' ${state === 'left' ? 'left' : 'is another process'} before it was registered`));
+      });
+    });
+    this.registered.catch(() => undefined); // for whoever asks
+    void this.#run(performance);
+    if (leaveOnSignals) leaveWithSignals(this, leaveOnSignals === true ? 0 : leaveOnSignals.drainMs);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Told with a heartbeat at once, and again with the next if that is refused. */
+  update(changes: Pick<Heartbeat, 'status' | 'customState' | 'labels'>): void {
+    const { labels, customState, status } = changes;
+    this.#changes = { ...this.#changes, ...changes, ...(labels && { labels: { ...this.#changes.labels, ...labels } }) };
+    const { customState: said, ...described } = this.#described;
+    const kept = customState === null ? {} : customState === undefined ? (said === undefined ? {} : { customState: said }) : { customState };
+    const merged = Object.entries({ ...described.labels, ...labels }).filter((pair): pair is [string, string] => pair[1] !== null);
+    this.#described = { ...described, ...kept, ...(status && { status }), ...(merged.length > 0 || described.labels ? { labels: Object.fromEntries(merged) } : {}) };
+    this.#nudge.abort();
+  }
+
+  updateStatus(status: Status, customState?: string | null): void {
+    this.update({ status, ...(customState !== undefined && { customState }) });
+  }
+
+  /** Removes this process from the registry. Never rejects: where nobody answers the lease ends it. True when it is known to be gone. */
+  async leave(): Promise<boolean> {
+    if (this.#state === 'left' || this.#state === 'superseded') return true;
+    this.#become('left');
+    this.#end();
+    const { type, group } = this.#described;
+    const gone = await this.client.remove(this.instanceId, type, group, this.incarnation).then(() => true, (error: unknown) => !isPassing(error));
+    this.client.settings.log.info({ instanceId: this.instanceId, gone }, 'left the registry');
+    return gone;
+  }
+
+  async #run(performance: JoinOptions['performance']) {
+    this.#performance = performance === false ? undefined : (performance ?? (await watchPerformance()));
+    while (!this.#over.signal.aborted) {
+      const intervalMs = await this.#register();
+      if (intervalMs === undefined) return;
+      const { client, instanceId, incarnation } = this;
+      const nudged = () => this.#nudged();
+      const renewed = (sentAt: number, nextMs: number) => {
+        if (this.#state === 'lost') client.settings.log.info({ instanceId }, 'acknowledged again');
+        this.#acknowledged(sentAt, nextMs);
+      };
+      const settings = { ...client.settings, heartbeatIntervalMs: Math.min(intervalMs, client.settings.heartbeatIntervalMs) };
+      const end = await keepAlive({ backend: client.backend, settings, instanceId, incarnation, beat: () => this.#beat(), nudged, renewed, signal: this.#over.signal });
+      if (end === 'superseded') return this.#superseded();
+      if (end === 'unknown') this.#lost('unknown');
+    }
+  }
+
+  /** Tries for as long as it takes: a gateway that is down fails nobody. Resolves to the interval of heartbeats; undefined when it is over. */
+  async #register(): Promise<number | undefined> {
+    for (let tries = 0; !this.#over.signal.aborted; tries++) {
+      const sentAt = performance.now();
+      try {
+        const { heartbeatIntervalMs } = await this.client.backend.announce(await this.#registration());
+        if (this.#over.signal.aborted) return undefined;
+        const first = this.#state === 'joining';
+        this.#acknowledged(sentAt, heartbeatIntervalMs);
+        const { instanceId, incarnation } = this;
+        this.client.settings.log.info({ instanceId, incarnation, ...idOf(this.#described) }, first ? 'registered' : 'registered again');
+        if (first) this.emit('registered', { instanceId, incarnation });
+        else this.emit('registeredAgain', { instanceId });
+        return heartbeatIntervalMs;
+      } catch (error) {
+        if (!isPassing(error)) this.client.settings.log.warn({ err: error, instanceId: this.instanceId }, 'registration refused: trying again');
+        else if (tries === 0) this.client.settings.log.warn({ err: error, instanceId: this.instanceId }, 'not registered yet: trying again');
+        this.emit('refused', { error });
+        const pause = isPassing(error) ? Math.min(AGAIN_MS, 250 * 2 ** Math.min(tries, 10)) : AGAIN_MS;
+        await sleep(pause * (0.5 + Math.random() / 2), this.#over.signal).catch(() => undefined);
+      }
+    }
+    return undefined;
+  }
+
+  async #registration(): Promise<Identified> {
+    const { baseURLs, redisUrl } = this.client.settings;
+    const found = await describeMachine(baseURLs[0] ?? redisUrl);
+    const { hostname = found.hostname, ...given } = this.#described;
+    if (hostname === undefined) throw new RollcallError('invalid_request', 'join: hostname must be given here, there is no machine to ask');
+    const performance = this.#performance?.();
+    this.#said = this.#changes; // all of it is in what is described
+    const privateIp = given.privateIp ?? (given.publicIp === undefined ? found.privateIp : undefined);
+    return { ...(found.systemInfo && { systemInfo: found.systemInfo }), ...given, hostname, ...(privateIp !== undefined && { privateIp }), ...(performance && { performance }) };
+  }
+
+  /** Ends the waiting for the next heartbeat when there is something to say. */
+  #nudged(): AbortSignal {
+    this.#nudge = new AbortController();
+    if (this.#state === 'joined' && Object.keys(this.#changes).length > 0) this.#nudge.abort(); // said while the last was under way
+    return this.#nudge.signal;
+  }
+
+  #beat(): Heartbeat {
+    const performance = this.#performance?.();
+    this.#said = this.#changes;
+    return { ...this.#changes, ...(performance && { performance }) };
+  }
+
+  /** The lease is good until one ttl after this was sent, whatever the clocks of others say. */
+  #acknowledged(sentAt: number, nextMs: number) {
+    if (this.#changes === this.#said) this.#changes = {};
+    this.#timers.forEach(clearTimeout);
+    const leaseMs = (this.#described.ttlSeconds as number) * 1000 - (performance.now() - sentAt);
+    this.#timers = [setTimeout(() => this.#become('unsure'), Math.min(nextMs * LATE, leaseMs)), setTimeout(() => this.#lost('silence'), leaseMs)];
+    this.#become('joined');
+  }
+
+  #lost(reason: SessionEvents['lost']['reason']) {
+    if (this.#state === 'lost' && reason === 'unknown') return;
+    this.#timers.forEach(clearTimeout);
+    this.client.settings.log.warn({ instanceId: this.instanceId, reason }, 'lost');
+    this.#become(reason === 'superseded' ? 'superseded' : 'lost');
+    this.emit('lost', { reason });
+  }
+
+  #superseded() {
+    this.#lost('superseded');
+    this.#end();
+  }
+
+  #end() {
+    this.#over.abort();
+    this.#timers.forEach(clearTimeout);
+  }
+
+  #become(state: SessionState) {
+    const was = this.#state;
+    if (was === state || was === 'left' || was === 'superseded') return;
+    this.#state = state;
+    this.emit('state', { state, was });
+  }
+}
+
+const idOf = ({ type, group = 'default' }: { type: string; group?: string }) => ({ type, group });

@@ -1,0 +1,161 @@
+import { ulid } from 'ulid';
+import type { EventsReply, GroupsReply, Heartbeat, HeartbeatReply, Instance, InstancePatch, Registration, Status } from '../../contract/index.js';
+import type { WatchMessage } from '../../registry/registry.js';
+import type { Freshness, WatchQuery } from '../../registry/queries.js';
+import type { Announced, Backend } from '../base/backend.js';
+import { RollcallError } from '../base/errors.js';
+import { follow } from './follow.js';
+import { keepAlive } from './keep-alive.js';
+import type { Settings } from '../base/options.js';
+
+/** Of `type` and `group` everything, or what of it has one of these statuses and all of these labels. */
+export interface ListQuery {
+  type?: string;
+  group?: string;
+  status?: Status | readonly Status[];
+  labels?: Record<string, string>;
+  /** Those too that left lately, marked `departed`. */
+  offline?: boolean;
+}
+
+export interface DiscoverOptions extends Omit<ListQuery, 'type' | 'group' | 'offline'> {
+  /** Connects to each now, and leaves out who does not answer. */
+  healthCheck?: boolean;
+}
+
+/** What one heartbeat may say. */
+export type BeatOptions = Heartbeat;
+
+/** Whose name stands in the log of changes is the token's, or that of the Redis mode. */
+const CALLER = { name: 'client' };
+const PAGE = 1000;
+const WHOLE_GROUP = 10_000;
+
+/**
+ * Every verb of the registry, over HTTP or straight to Redis. Each call has a time limit (`timeoutMs`), is repeated within it where that can
+ * help, and rejects with a RollcallError. A registration is repeated under the ids that it was first sent with.
+ */
+export class Client {
+  readonly #beating = new Map<string, AbortController>();
+  readonly #closed = new AbortController();
+
+  constructor(
+    readonly settings: Settings,
+    readonly backend: Backend,
+  ) {}
+
+  /**
+   * Registers an instance, by default for `ttlSeconds` of the client. Ids that are left out are made here, once.
+   * @throws {RollcallError} invalid_request naming the field; forbidden; the passing ones.
+   */
+  register(registration: Registration): Promise<Announced> {
+    const { instanceId = ulid(), incarnation = ulid(), ttlSeconds = this.settings.ttlSeconds, ...rest } = registration;
+    return this.backend.announce({ ...rest, instanceId, incarnation, ttlSeconds });
+  }
+
+  /** Renews a lease, and may say how the instance is. @throws {RollcallError} instance_not_found: register again; stale_incarnation: stop. */
+  heartbeat(instanceId: string, beat: BeatOptions = {}): Promise<HeartbeatReply> {
+    return this.backend.beat({ instanceId, ...beat });
+  }
+
+  /** Everybody in this type and group, on as many pages as it takes. @throws {RollcallError} */
+  async discover(type: string, group: string, { healthCheck = false, status, labels }: DiscoverOptions = {}): Promise<Instance[]> {
+    const all = healthCheck ? await this.backend.healthy({ type, group }) : await this.list({ type, group });
+    const statuses = statusesOf(status);
+    return all.filter((one) => (!statuses || statuses.includes(one.status)) && Object.entries(labels ?? {}).every(([key, value]) => one.labels[key] === value));
+  }
+
+  /** Everybody whom the query means, on as many pages as it takes: what changes between two of them may be missed. @throws {RollcallError} */
+  async list({ type, group, status, labels, offline }: ListQuery = {}, need: Freshness = {}): Promise<Instance[]> {
+    const statuses = statusesOf(status);
+    const query = { ...(type !== undefined && { type }), ...(group !== undefined && { group }), ...(statuses && { statuses }), ...(labels && { labels }), ...(offline && { offline }) };
+    const limit = type !== undefined && group !== undefined ? WHOLE_GROUP : PAGE;
+    const all: Instance[] = [];
+    for (let after: string | undefined; ; ) {
+      const { instances, next } = await this.backend.discover({ ...query, limit, ...(after !== undefined && { after }) }, need);
+      all.push(...instances);
+      if (next === undefined) return all;
+      after = next;
+    }
+  }
+
+  /** A live instance, or undefined. @throws {RollcallError} */
+  async get(instanceId: string, need: Freshness = {}): Promise<Instance | undefined> {
+    return (await this.backend.find(instanceId, need)).found?.instance;
+  }
+
+  /** What is counted of each group. @throws {RollcallError} */
+  async groups(): Promise<GroupsReply['groups']> {
+    return (await this.backend.groups()).groups;
+  }
+
+  /** The latest changes, latest first. `limit` is from 1 to 1,000. @throws {RollcallError} */
+  history(query: { type?: string; group?: string; instanceId?: string; limit?: number } = {}): Promise<EventsReply> {
+    return this.backend.history({ limit: 100, ...query });
+  }
+
+  /** Changes a live instance without renewing its lease; `cordoned` needs a token with the verb admin. @throws {RollcallError} */
+  async patch(instanceId: string, patch: InstancePatch): Promise<Instance> {
+    return (await this.backend.patch(instanceId, patch, CALLER)).instance;
+  }
+
+  /** Without a `customState` it stays; null clears it. @throws {RollcallError} */
+  updateStatus(instanceId: string, status: Status, customState?: string | null): Promise<Instance> {
+    return this.patch(instanceId, { status, ...(customState !== undefined && { customState }) });
+  }
+
+  /** Removes an instance; with `incarnation` only that process of it. Resolves to false when it is gone already. @throws {RollcallError} */
+  async remove(instanceId: string, type?: string, group?: string, incarnation?: string): Promise<boolean> {
+    try {
+      await this.backend.remove(instanceId, { type, group, incarnation }, CALLER);
+      return true;
+    } catch (error) {
+      if (error instanceof RollcallError && error.code === 'instance_not_found') return false;
+      throw error;
+    }
+  }
+
+  /** Ends the hold of a group. False when it was not held. Needs a token with the verb admin. @throws {RollcallError} */
+  release(type: string, group: string): Promise<boolean> {
+    return this.backend.release({ type, group }, CALLER);
+  }
+
+  /** A snapshot, then every change, for ever: it comes back by itself, where it was. End it with `break`, or the signal. */
+  watch(query: WatchQuery = {}, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<WatchMessage> {
+    const over = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal;
+    return follow(this.backend, query, over, this.settings.log);
+  }
+
+  /**
+   * Beats for this instance as often as the gateway asks, until it is unknown, another process has its id, or `stopAutoHeartbeat`. For a server of one's
+   * own `join` does more: it registers again.
+   */
+  startAutoHeartbeat(instanceId: string, beat: () => BeatOptions = () => ({})): void {
+    if (this.#beating.has(instanceId)) return;
+    const stop = new AbortController();
+    this.#beating.set(instanceId, stop);
+    const { backend, settings } = this;
+    void keepAlive({ backend, settings, instanceId, beat, signal: AbortSignal.any([stop.signal, this.#closed.signal]) }).then((end) => {
+      if (this.#beating.get(instanceId) === stop) this.#beating.delete(instanceId);
+      if (end !== 'stopped') settings.log.warn({ instanceId, reason: end }, 'heartbeats ended: the registry does not know this instance as ours');
+    });
+  }
+
+  /** Of this instance, or of all. */
+  stopAutoHeartbeat(instanceId?: string): void {
+    for (const [id, stop] of this.#beating) {
+      if (instanceId !== undefined && id !== instanceId) continue;
+      stop.abort();
+      this.#beating.delete(id);
+    }
+  }
+
+  /** Ends watches and heartbeats, and connections to Redis. Nobody is removed: a session leaves by `leave`. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.stopAutoHeartbeat();
+    await this.backend.close();
+  }
+}
+
+const statusesOf = (status: ListQuery['status']): Status[] | undefined => (status === undefined ? undefined : typeof status === 'string' ? [status] : [...status]);
