@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { openGate } from '../helpers/redis-gate.js';
 import { startRedis } from '../helpers/redis.js';
 import { buildGateway, openRegistry, registration } from '../helpers/gateway.js';
 import { CALLER, complete, expectAgreement, lapse, readStore } from '../helpers/store.js';
+import { until } from '../helpers/until.js';
 
 async function alone(args: string[] = []) {
   const redis = await startRedis(args);
@@ -15,6 +17,15 @@ async function withoutReader() {
   const opened = await alone();
   await opened.reader.stop();
   return opened;
+}
+
+/** Its way to Redis is a gate. */
+async function behindGate() {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const gate = await openGate(redis.port);
+  onTestFinished(gate.close);
+  return { gate, ...(await openRegistry({ redisUrl: `redis://127.0.0.1:${gate.port}` })) };
 }
 
 /** How often Redis ran a command since the last reset, and how often it refused it. */
@@ -132,6 +143,24 @@ test('a Redis that holds only some scripts does not change the order of a caller
   await raw.script('FLUSH');
   await registry.remove('a', {}, CALLER); // loads all verbs, not only its own
   expect(await raw.script('EXISTS', ...(['register', 'heartbeat', 'patch', 'remove'] as const).map((verb) => store.scripts.command(verb, [], 'sha')[0]))).toEqual([1, 1, 1, 1]);
+});
+
+test('a call that comes while one is sent again goes out behind all that are to be', async () => {
+  const { registry, raw, keys, store, reader, gate } = await behindGate();
+  await reader.stop();
+  await registry.register(complete(), CALLER);
+  await raw.script('FLUSH');
+  gate.slow(200); // so that the second is on the wire when the first comes back
+  const sent = vi.spyOn(store.connection, 'multi');
+  const beat = (customState: string) => registry.heartbeat([{ instanceId: 'a', customState }]).then(([result]) => result?.status);
+  const first = beat('1');
+  await until(() => sent.mock.calls.length === 1);
+  await new Promise((passed) => setTimeout(passed, 60));
+  const second = beat('2');
+  await until(() => sent.mock.calls.length === 3); // the first is under way again
+  expect(await Promise.all([first, second, beat('3')])).toEqual([200, 200, 200]);
+  const { events } = await readStore(raw, keys);
+  expect(events.map(({ customState = '' }) => customState)).toEqual(['', '1', '2', '3']);
 });
 
 test('after SCRIPT FLUSH a whole turn is sent again in its order', async () => {

@@ -3,6 +3,7 @@ import type { WatchMessage } from '../../registry/registry.js';
 import type { Client } from '../verbs/client.js';
 import { Emitter } from '../base/emitter.js';
 import { RollcallError } from '../base/errors.js';
+import { candidatesOf } from './candidates.js';
 import { Ejected } from './ejected.js';
 import { follow } from '../verbs/follow.js';
 import { sleep } from '../base/sleep.js';
@@ -56,6 +57,7 @@ export class Catalog extends Emitter<CatalogEvents> {
   readonly #over = new AbortController();
   #turn = 0;
   #live = false;
+  #listed = false;
   /** Resolves with the first list, from a gateway or from `file`. Rejects if it was closed before. */
   readonly ready: Promise<void>;
   #isReady: () => void = () => undefined;
@@ -86,6 +88,11 @@ export class Catalog extends Emitter<CatalogEvents> {
     return this.#live;
   }
 
+  /** There has been a list, from a gateway or from `file`: who is not in it is not there. */
+  get listed(): boolean {
+    return this.#listed;
+  }
+
   /** Everybody, whatever they say of themselves. */
   get instances(): Instance[] {
     return [...this.#instances.values()];
@@ -98,7 +105,7 @@ export class Catalog extends Emitter<CatalogEvents> {
   /** One to call, or undefined when there is nobody. Never one that is not `ready`, is cordoned, or fails its health check. */
   pick({ key, not = [] }: PickOptions = {}): Instance | undefined {
     const { strategy = 'round-robin', loadField = 'load' } = this.options;
-    const from = this.#candidates(not);
+    const from = this.candidates(not);
     return from.length === 0 ? undefined : choose(from, { strategy, loadField }, { turn: this.#turn++, key, random: Math.random });
   }
 
@@ -111,19 +118,9 @@ export class Catalog extends Emitter<CatalogEvents> {
     this.#over.abort();
   }
 
-  /** Those of the best kind that there is: of the group, else of the next; of the zone; not reported and not suspect, else suspect, else reported. */
-  #candidates(not: readonly string[]): Instance[] {
-    const { group, fallbackGroups = [], zone } = this.options;
-    const fit = [...this.#instances.values()].filter((one) => one.status === 'ready' && !one.cordoned && one.health?.passing !== false && !not.includes(one.instanceId) && !this.#ejected.isDead(one));
-    const kinds = [(one: Instance) => !one.suspect && !this.#ejected.has(one), (one: Instance) => !this.#ejected.has(one), () => true];
-    for (const kind of kinds) {
-      for (const wanted of group === undefined ? [undefined] : [group, ...fallbackGroups]) {
-        const some = fit.filter((one) => kind(one) && (wanted === undefined || one.group === wanted));
-        const near = zone === undefined ? [] : some.filter(({ labels }) => labels.zone === zone);
-        if (some.length > 0) return near.length > 0 ? near : some;
-      }
-    }
-    return [];
+  /** Whom `pick` chooses from: those of the best kind that there is. */
+  candidates(not: readonly string[] = []): Instance[] {
+    return candidatesOf(this.#instances.values(), this.options, this.#ejected, not);
   }
 
   async #run() {
@@ -190,6 +187,7 @@ export class Catalog extends Emitter<CatalogEvents> {
   #replace(instances: Map<string, Instance>) {
     const [added, removed] = [[...instances.keys()].filter((id) => !this.#instances.has(id)), [...this.#instances.keys()].filter((id) => !instances.has(id))];
     this.#instances = instances;
+    this.#listed = true;
     this.#isReady();
     this.#changed(added, removed);
   }

@@ -97,12 +97,17 @@ export class Session extends Emitter<SessionEvents> {
     this.update({ status, ...(customState !== undefined && { customState }) });
   }
 
-  /** Removes this process from the registry. Never rejects: where nobody answers the lease ends it. True when it is known to be gone. */
-  async leave(): Promise<boolean> {
+  /**
+   * Removes this process from the registry. `last` is said before, and stands in the log of changes. Never rejects: where nobody answers the lease ends
+   * it. True when it is known to be gone.
+   */
+  async leave(last: Pick<Heartbeat, 'status' | 'customState'> = {}): Promise<boolean> {
     if (this.#state === 'left' || this.#state === 'superseded') return true;
     this.#become('left');
     this.#end();
     const { type, group } = this.#described;
+    const { instanceId, incarnation } = this;
+    if (Object.keys(last).length > 0) await this.client.heartbeat(instanceId, { incarnation, ...last }).catch(() => undefined);
     const gone = await this.client.remove(this.instanceId, type, group, this.incarnation).then(() => true, (error: unknown) => !isPassing(error));
     this.client.settings.log.info({ instanceId: this.instanceId, gone }, 'left the registry');
     return gone;
