@@ -11,6 +11,7 @@ import { installHttpRules } from './http/problems/protocol-errors.js';
 import { BoundedMessage } from './http/requests/incoming.js';
 import { healthRoutes } from './http/routes/health.js';
 import { heartbeatRoutes } from './http/routes/heartbeats.js';
+import { lockRoutes } from './http/routes/locks.js';
 import { historyRoutes } from './http/routes/events.js';
 import { instanceRoutes } from './http/routes/instances.js';
 import { countHeartbeats, countRequest, installMetrics, type Metrics } from './http/metrics/metrics.js';
@@ -26,6 +27,7 @@ import type { TokenStore } from './http/auth/tokens.js';
 import { Unread } from './http/replies/unread.js';
 import { installValidation } from './http/requests/validation.js';
 import { watchRoutes } from './http/routes/watch.js';
+import type { Locks } from './registry/locks.js';
 import type { Prober } from './registry/prober.js';
 import type { LeaseLimits } from './registry/registration.js';
 import type { ServedRegistry } from './registry/served/served-registry.js';
@@ -47,6 +49,7 @@ const HTTP_OPTIONS = {
 
 export interface AppOptions {
   registry: ServedRegistry;
+  locks: Locks & { end: () => void };
   /** The registry's memory: whether it can answer, and whom to tell when the application closes. */
   view: View;
   tokens: TokenStore;
@@ -82,7 +85,7 @@ const warningsOf = (log: Logger): FastifyBaseLogger => log.child({}, { level: lo
 
 /** The gateway as an application, without a process around it: tests build this. The order of registration is the order of hooks. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { registry, view, tokens, metrics, lease, heartbeatIntervalMs, draining } = options;
+  const { registry, view, tokens, metrics, draining } = options;
   const app: FastifyInstance = fastify({
     loggerInstance: warningsOf(options.log),
     childLoggerFactory: (logger) => logger, // a child per request costs more than the rest of a heartbeat; our lines carry requestId
@@ -98,7 +101,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     clientErrorHandler: onClientError,
   });
 
-  const [pressure, unread] = [pressureOn(options, installAdmission(app.server)), new Unread()];
+  const pressure = pressureOn(options, installAdmission(app.server));
   for (const schema of sharedSchemas) app.addSchema(schema);
   installValidation(app);
   // Answers are plain data of our own types. A compiled serializer writes one 0.15 us sooner, and compiling those of all routes and
@@ -120,18 +123,26 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await installOpenapi(app);
   installMetrics(app, metrics, view, options.metricsPublic ?? false);
 
-  await app.register(discoverRoutes, { prefix: '/sd/v1', prober: options.prober, unread });
+  await registerRoutes(app, options, pressure);
+  await installDocs(app);
+  app.addHook('preClose', (done) => {
+    view.end(); // streams and long polls would keep the application open
+    options.locks.end();
+    done();
+  });
+  return app;
+}
+
+async function registerRoutes(app: FastifyInstance, options: AppOptions, pressure: Pressure) {
+  const { view, metrics, lease, heartbeatIntervalMs, draining, prober } = options;
+  const unread = new Unread();
+  await app.register(discoverRoutes, { prefix: '/sd/v1', prober, unread });
   await app.register(instanceRoutes, { prefix: '/sd/v1', lease, heartbeatIntervalMs, pressure, warnOfForwarded: createForwardedWarning(options.trustProxy ?? [], options.log) });
   await app.register(heartbeatRoutes, { prefix: '/sd/v1', heartbeatIntervalMs, pressure, observe: countHeartbeats(metrics) });
   await app.register(watchRoutes, { prefix: '/sd/v1' });
   await app.register(historyRoutes, { prefix: '/sd/v1', unread, slices: view.slices });
   await app.register(operationRoutes, { prefix: '/sd/v1', unread, slices: view.slices });
+  await app.register(lockRoutes, { prefix: '/sd/v1', locks: options.locks });
   await app.register(sessionRoutes, { prefix: '/sd/v1', sessionSecret: options.sessionSecret });
   await app.register(healthRoutes, { draining, view, storeReachable: options.storeReachable, ...(options.waitsFor && { waitsFor: options.waitsFor }) });
-  await installDocs(app);
-  app.addHook('preClose', (done) => {
-    view.end(); // streams and long polls would keep the application open
-    done();
-  });
-  return app;
 }

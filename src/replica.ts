@@ -14,6 +14,7 @@ import { createConnection, type ConnectionConfig } from './redis/connect/connect
 import { startEmbedded, type Embedded } from './redis/connect/embedded.js';
 import { LookBack } from './redis/log/history.js';
 import { jobsPrefix } from './redis/scripts/keys.js';
+import { RedisLocks } from './redis/locks/redis-locks.js';
 import { RedisMaintenance } from './redis/upkeep/maintenance.js';
 import { connectStore, createStore, opened, type Patience } from './redis/open-store.js';
 import { Reader } from './redis/follow/reader.js';
@@ -29,17 +30,13 @@ import { listen } from './listen.js';
 import { notifySystemd } from './notify.js';
 import { readerObserver, sweepObserver } from './observers.js';
 import { version } from './http/version.js';
+import { waitingLines } from './waiting-lines.js';
 import { embeddedToken, runningBeside, welcome } from './welcome.js';
 
 /** The balancer checks twice a second: after this long it sends nothing new here. */
 const DRAIN_NOTICE_MS = 2000;
 /** Requests under way get this long to finish, so that jobs and Redis are closed in time too. */
 const FINISH_WITHIN_MS = 4000;
-/** While Redis is away at the start: a line each. */
-const WAITING_LINE_MS = 10_000;
-const WAITING_UNSAID_MS = 1000;
-/** ioredis goes on with when it tries again, which changes each time and is no reason. */
-const NO_SENTINEL = 'All sentinels are unreachable';
 
 /** Whatever opens something puts its closer here at once; shutting down walks the list backwards. */
 export type Closers = (() => unknown)[];
@@ -80,6 +77,7 @@ export async function startReplica(config: Config, log: Logger, closers: Closers
   const app = await buildApp({
     ...config,
     registry: serve(store, view, createPast(parts, store)),
+    locks: createLocks(parts, store),
     view,
     tokens,
     sessionSecret: () => sessions.current,
@@ -167,26 +165,19 @@ async function connect({ redis, log, embedded, standing, closers }: Parts, store
   closers.push(() => watch.stop());
 }
 
-/** While Redis is away at the start: a line now and then, and the reason for `readyz`, without the address. */
-function waitingLines(where: string, log: Logger, tell: (reason: string) => void) {
-  let toldAt = -Infinity;
-  const from = performance.now();
-  return (error: Error & { code?: string }) => {
-    const err = error.message.startsWith(NO_SENTINEL) ? Object.assign(new Error(NO_SENTINEL), { code: 'SENTINELS_UNREACHABLE' }) : error;
-    tell(err.code ?? (err.message.split(' ', 1)[0] as string));
-    const now = performance.now();
-    if (now - from < WAITING_UNSAID_MS || now - toldAt < WAITING_LINE_MS) return;
-    toldAt = now;
-    log.warn({ redis: where, err }, 'waiting for redis: not ready until it answers');
-  };
-}
-
 /** Looking back, on a connection of its own: heartbeats do not wait behind chunks of the log. Without Redis it is refused as they are. */
 function createPast({ log, closers, redis }: Parts, store: Store): LookBack {
   const connection = createConnection('reader', redis, log);
   closers.push(() => connection.disconnect());
   void connection.connect().catch(() => undefined); // it goes on trying
   return new LookBack({ ...store, connection });
+}
+
+/** On a connection of its own it is woken: that blocks. */
+function createLocks({ log, closers, redis }: Parts, store: Store): RedisLocks {
+  const locks = new RedisLocks(store, createConnection('news', redis, log));
+  closers.push(() => locks.end());
+  return locks;
 }
 
 function startSweeping({ config, log, closers, metrics, redis }: Parts, store: Store, view: View, reader: Reader) {

@@ -77,9 +77,9 @@ test('openapi.yaml says what the routes say: run `npm run openapi` when it does 
 test('it is OpenAPI 3.1, with an operation for every route of the gateway', () => {
   expect(document.openapi).toBe('3.1.0');
   expect(operations.map(({ name }) => name).sort()).toEqual([
-    'DELETE /sd/v1/instances/{id}', 'GET /livez', 'GET /metrics', 'GET /readyz', 'GET /sd/v1/events', 'GET /sd/v1/groups', 'GET /sd/v1/instances',
-    'GET /sd/v1/instances/{id}', 'GET /sd/v1/watch', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/groups/{type}/{group}/evict', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances',
-    'POST /sd/v1/instances/{id}/heartbeat', 'POST /sd/v1/session',
+    'DELETE /sd/v1/instances/{id}', 'DELETE /sd/v1/locks/{name}', 'GET /livez', 'GET /metrics', 'GET /readyz', 'GET /sd/v1/events', 'GET /sd/v1/groups', 'GET /sd/v1/instances',
+    'GET /sd/v1/instances/{id}', 'GET /sd/v1/locks/{name}', 'GET /sd/v1/watch', 'PATCH /sd/v1/instances/{id}', 'POST /sd/v1/groups/{type}/{group}/evict', 'POST /sd/v1/heartbeats', 'POST /sd/v1/instances',
+    'POST /sd/v1/instances/{id}/heartbeat', 'POST /sd/v1/locks/{name}', 'POST /sd/v1/locks/{name}/renew', 'POST /sd/v1/session',
   ]);
 });
 
@@ -136,7 +136,7 @@ describe('for generated clients', () => {
     expect(headersOf('watchInstances')).toEqual(['Last-Event-ID', 'X-Request-Id']);
     const all = operations.flatMap((one) => one.operation.parameters ?? []);
     expect(all.filter((one) => one.name === 'X-Request-Id')).toHaveLength(operations.length);
-    expect(all.filter((one) => one.in !== 'path' && one.required)).toEqual([]);
+    expect(all.filter((one) => one.in !== 'path' && one.required).map(({ name }) => name)).toEqual(['lease']); // who gives a lock back says which
     expect(all.filter((one) => !one.description)).toEqual([]);
   });
 

@@ -13,7 +13,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 export async function main(args: string[], serve: () => Promise<void>): Promise<void> {
   const { stdout: out, env: environment } = process;
   const stop = new AbortController();
-  const isRun = args.includes('run') || args.includes('serve'); // those mind signals themselves
+  const isRun = ['run', 'serve', 'lock'].some((name) => args.includes(name)); // those mind signals themselves
   if (!isRun) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   out.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `rollcall list | head`
   const warn = (about: object, message: string) => void process.stderr.write(`rollcall: ${message}${'err' in about ? ` (${(about.err as Error).message})` : ''}\n`);

@@ -6,6 +6,7 @@ import { completion, SHELLS, type Shell } from './completion.js';
 import { connect, type ConnectOptions } from './connect.js';
 import { listLive, watch, type FollowOptions } from './follow.js';
 import { health } from './health.js';
+import { runLocked } from './lock.js';
 import type { Screen } from './print.js';
 import { run } from './run.js';
 import * as verbs from './verbs.js';
@@ -82,6 +83,10 @@ export function programOf(around: Surroundings): Command {
     .argument('<command>', 'behind --')
     .argument('[args...]')
     .action(async (command: string, args: string[], options: verbs.RegisterOptions & { drain: number }) => around.exit(await runRegistered(client(), command, args, options)));
+  add('lock', 'run a program while it holds a lock, one at a time everywhere').argument('<name>').argument('<command>', 'behind --').argument('[args...]')
+    .option('--ttl <seconds>', 'others wait for so long when the holder dies', seconds, 30).option('--wait <seconds>', 'for the lock', seconds, 0)
+    .action(call(async ({ client: opened }, name: string, command: string, args: string[], { ttl, wait }: { ttl: number; wait: number }) =>
+      around.exit(await runLocked(opened, name, { ttlSeconds: ttl, waitMs: wait * 1000, owner: hostname(), command, args }))));
   add('list', 'who is there')
     .option('--type <type>').option('--group <group>').option('--status <status>', 'such as ready,initializing').option('--label <key=value>', 'may be repeated', label)
     .option('--offline', 'those too that left lately').option('--json', 'as JSON').option('--watch', 'keep it up to date')

@@ -33,7 +33,8 @@ export async function run(client: Client, { registration, drainMs, command, args
   return code;
 }
 
-function ended(child: ChildProcess, command: string): Promise<{ code: number; how: string }> {
+/** How a program ended: its exit code, and that in words. */
+export function ended(child: ChildProcess, command: string): Promise<{ code: number; how: string }> {
   return new Promise((resolve) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       process.stderr.write(`rollcall: cannot run '${command}': ${error.message}\n`);

@@ -11,6 +11,7 @@ export { Client, type BeatOptions, type DiscoverOptions, type ListQuery } from '
 export { RollcallError, type ErrorCode, type ErrorDetails } from './base/errors.js';
 export type { ClientLog, ClientOptions } from './base/options.js';
 export { Session, type JoinOptions, type SessionEvents, type SessionState } from './session/session.js';
+export type { Lock, LockOptions } from './verbs/lock.js';
 export type { Strategy } from './catalog/pick.js';
 
 /**

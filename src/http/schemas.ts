@@ -1,11 +1,11 @@
 import { Type, type Static, type TSchema } from 'typebox';
-import { DiscoverReply, eventSchemas, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch, Problem, RegisterReply, Registration, watchSchemas, type ProblemCode } from '../contract/index.js';
+import { DiscoverReply, eventSchemas, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch, lockSchemas, Problem, RegisterReply, Registration, watchSchemas, type ProblemCode } from '../contract/index.js';
 import { problemOf } from './problems/problems.js';
 
 /** The shapes that have a name in the OpenAPI document. Routes refer to them, so each stands there once. */
 export const sharedSchemas = [
   DiscoverReply, EventsReply, EvictReply, GroupsReply, Heartbeat, HeartbeatBatch, HeartbeatBatchReply, HeartbeatReply, Instance, InstancePatch,
-  Problem, RegisterReply, Registration, ...eventSchemas, ...watchSchemas,
+  Problem, RegisterReply, Registration, ...eventSchemas, ...watchSchemas, ...lockSchemas,
 ];
 
 const idOf = (schema: TSchema) => (schema as { $id?: string }).$id as string;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { EventsReply, GroupsReply } from '../contract/index.js';
 import { RegistryError } from '../registry/errors.js';
+import type { Locks } from '../registry/locks.js';
 import { changeJson } from '../registry/log/change.js';
 import type { Registry, WatchMessage } from '../registry/registry.js';
 import { revisionOf } from '../registry/revision.js';
@@ -8,9 +9,10 @@ import type { ReplicaRegistry } from '../registry/served/replica-registry.js';
 import { View } from '../registry/view/view.js';
 import { WatchHub } from '../registry/watch/hub.js';
 import { openReaderConnection, openStore } from './open-store.js';
-import type { ConnectionConfig } from './connect/connection.js';
+import { createConnection, type ConnectionConfig } from './connect/connection.js';
 import { parseRedisUrl } from './connect/url.js';
 import { Reader } from './follow/reader.js';
+import { RedisLocks } from './locks/redis-locks.js';
 import { messageFrames, Messages } from './message-frames.js';
 import { RedisRegistrar } from './redis-registrar.js';
 import type { Store } from './scripts/store.js';
@@ -26,6 +28,7 @@ export interface DirectOptions {
 type Closers = (() => Promise<void> | void)[];
 
 export interface Direct extends Registry {
+  locks: Locks;
   close: () => Promise<void>;
 }
 
@@ -54,7 +57,10 @@ export async function openDirect({ redisUrl, prefix, log: told }: DirectOptions)
   /** Writes go by the view's side where there is one: it knows what Redis may have lost. */
   const writes = async () => (opening ? served() : registrar);
 
+  const locks = new RedisLocks(store, createConnection('news', { target }, log));
+  closers.push(() => locks.end());
   return {
+    locks,
     register: async (...args) => (await writes()).register(...args),
     heartbeat: async (beats) => (await writes()).heartbeat(beats),
     patch: async (...args) => (await writes()).patch(...args),

@@ -19,7 +19,8 @@ function matches(pattern: string, value: string): boolean {
   return at <= value.length - last.length;
 }
 
-const allows = (patterns: string[] | undefined, value: string) =>
+/** Whether one of these patterns means this name; `undefined` means all. */
+export const allows = (patterns: string[] | undefined, value: string) =>
   patterns === undefined || patterns.some((pattern) => matches(pattern, value));
 
 /** What a question is limited to. */

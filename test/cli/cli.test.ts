@@ -123,6 +123,18 @@ test('a signal is said first, passed on after the drain, and waited for', async 
   expect(await client.list({ type: 'game' }, { strong: true })).toEqual([]);
 });
 
+test('a program runs while it holds a lock, is told its token, and one that comes meanwhile waits or is refused', async () => {
+  const { environment, client } = await open();
+  const held = start(['lock', 'nightly', '--', 'sh', '-c', 'echo "token $ROLLCALL_FENCING_TOKEN"; sleep 2; exit 3'], environment);
+  await until(() => held.said.out.startsWith('token '), 10_000);
+  const refused = start(['lock', 'nightly', '--', 'true'], environment);
+  const waiting = start(['lock', 'nightly', '--wait', '10', '--', 'sh', '-c', 'echo mine'], environment);
+  expect([await refused.ended, refused.said.err]).toEqual([1, expect.stringMatching(/the lock 'nightly' is held by/) as string]);
+  expect(await held.ended).toBe(3);
+  expect([await waiting.ended, waiting.said.out]).toEqual([0, 'mine\n']);
+  expect(await client.backend.locks.look('nightly')).toEqual({ held: false, waiting: 0 });
+});
+
 test('a program that cannot be run is told of, with the code of a shell', async () => {
   const { environment } = await open();
   const { said, ended } = start(['run', '--type', 'game', '--', '/no/such/program'], environment);

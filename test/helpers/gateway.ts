@@ -9,6 +9,8 @@ import { createMetrics } from '../../src/http/metrics/metrics.js';
 import { TokenStore, tokensFromList, type Token } from '../../src/http/auth/tokens.js';
 import { createTcpProber } from '../../src/probes/tcp.js';
 import { RedisMaintenance } from '../../src/redis/upkeep/maintenance.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
+import { RedisLocks } from '../../src/redis/locks/redis-locks.js';
 import { openStore } from '../../src/redis/open-store.js';
 import { serve } from '../../src/redis/serve.js';
 import { parseRedisUrl } from '../../src/redis/connect/url.js';
@@ -69,6 +71,7 @@ export async function buildGateway(setup: GatewaySetup = {}) {
   const { tokens = tokensFromList(TOKEN), cleanup = onTestFinished, redisUrl: _url, prefix: _prefix, eventsMax: _max, fromMemory: _memory, maxStaleMs: _stale, ...options } = setup;
   const app = await buildApp({
     registry: opened.registry,
+    locks: new RedisLocks(opened.store, createConnection('news', { target: parseRedisUrl(setup.redisUrl ?? inject('redisUrl')) }, silent)),
     view: opened.view,
     prober: createTcpProber(['127.0.0.0/8', '::1/128']),
     sessionSecret: () => SESSION_SECRET,

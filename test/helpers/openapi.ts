@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import { buildApp } from '../../src/app.js';
 import { createMetrics } from '../../src/http/metrics/metrics.js';
 import { TokenStore } from '../../src/http/auth/tokens.js';
+import type { RedisLocks } from '../../src/redis/locks/redis-locks.js';
 import type { ServedRegistry } from '../../src/registry/served/served-registry.js';
 import type { View } from '../../src/registry/view/view.js';
 
@@ -10,6 +11,7 @@ import type { View } from '../../src/registry/view/view.js';
 export async function renderOpenapi(): Promise<string> {
   const app = await buildApp({
     registry: {} as ServedRegistry,
+    locks: { end: () => undefined } as RedisLocks,
     view: { end: () => undefined } as View,
     sessionSecret: () => undefined,
     tokens: new TokenStore([]),

@@ -5,6 +5,7 @@ interface TokenEntry {
   verbs: string[];
   types?: string[];
   groups?: string[];
+  locks?: string[];
 }
 
 /** Tokens whose secret is `secret-of-<name>`, read as the tokens file is. */

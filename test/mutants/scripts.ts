@@ -185,7 +185,7 @@ return { 204, epoch() .. '.' .. head }`,
     find: 'local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)',
     replace: 'local now = tonumber(ARGV[#ARGV])',
     also: [
-      { find: `return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...until, ...args];`, replace: `return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...until, ...args, Date.now()];` },
+      { find: `return [how === 'sha' ? script.sha : script.source, keys.length, ...keys, random32(), this.#eventsMax, ...until, ...args];`, replace: `return [how === 'sha' ? script.sha : script.source, keys.length, ...keys, random32(), this.#eventsMax, ...until, ...args, Date.now()];` },
     ],
     test: 'test/guarantees/clock.test.ts',
   },

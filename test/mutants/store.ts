@@ -327,7 +327,7 @@ export const store: Mutant[] = [
     replace: 'try {',
     also: [
       { find: `import { oneBatch, restore } from './restore.js';
-import type { Store }`, replace: `import { takePulse } from './pulse.js';
+import type { Store }`, replace: `import { takePulse } from '../log/pulse.js';
 import { oneBatch, restore } from './restore.js';
 import type { Store }` },
       { find: `const entries = missed.flatMap((one) => entryOn(view, one) ?? []);
@@ -445,7 +445,7 @@ import type { Store }` },
     name: 'watermark-before-judged',
     guard: 'no answer is made of lapses of which it is not decided whether their groups are held',
     find: 'Math.max(judgedMs, table.watermarkMs)',
-    replace: 'nowMs',
+    replace: 'Math.max(judgedMs, nowMs, table.watermarkMs)',
     test: 'test/holds/mass-lapse.test.ts',
   },
   {

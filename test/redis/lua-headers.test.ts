@@ -9,7 +9,7 @@ const read = (path: string) => readFileSync(new URL(path, FOLDER), 'utf8');
 const files = readdirSync(FOLDER).filter((name) => name.endsWith('.lua'));
 const FLAGS: Record<string, string> = {
   register: '', patch: '', heartbeat: ' flags=allow-oom', remove: ' flags=allow-oom', sweep: ' flags=allow-oom',
-  reconcile: ' flags=allow-oom', pulse: ' flags=allow-oom', claim: ' flags=allow-oom', restore: '', release: ' flags=allow-oom', load: ' flags=no-writes', look: ' flags=no-writes',
+  renew: ' flags=allow-oom', unlock: ' flags=allow-oom', lock: '', reconcile: ' flags=allow-oom', pulse: ' flags=allow-oom', claim: ' flags=allow-oom', restore: '', release: ' flags=allow-oom', load: ' flags=no-writes', look: ' flags=no-writes',
 };
 
 test('every verb is one file, and every file is a verb', () => {
@@ -29,7 +29,7 @@ test.each(files)('%s says what it is for, what it takes, replies and tells, in o
 
 test.each(files)('%s includes only files that exist, the keys first', (file) => {
   const names = [...read(file).matchAll(/^-- @include (\w+)$/gm)].map(([, name]) => name as string);
-  expect(names[0]).toBe('keys');
+  expect(names[0]).toBe(['lock', 'renew', 'unlock'].includes(file.replace('.lua', '')) ? 'lockkeys' : 'keys');
   expect(readdirSync(new URL('include/', FOLDER))).toEqual(expect.arrayContaining(names.map((name) => `${name}.lua`)));
   expect(new Set(names).size).toBe(names.length);
 });

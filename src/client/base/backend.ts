@@ -1,4 +1,5 @@
 import type { HeartbeatReply, Instance, Registration } from '../../contract/index.js';
+import type { Locks } from '../../registry/locks.js';
 import type { Beat, Registry } from '../../registry/registry.js';
 
 /** A registration that can be repeated as itself: its ids are fixed before it is first sent. */
@@ -26,5 +27,6 @@ export interface Backend extends Registry {
   beat(beat: Beat): Promise<HeartbeatReply>;
   /** Each instance is connected to now; those that do not answer are left out. */
   healthy(query: ProbeQuery): Promise<Instance[]>;
+  readonly locks: Locks;
   close(): Promise<void>;
 }

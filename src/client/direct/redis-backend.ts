@@ -24,7 +24,7 @@ export function redisBackend(settings: Settings): Backend {
     opened = undefined; // the next call tries again
     throw error;
   }));
-  const ask = async <T>(call: (registry: Registry, opened: Opened) => Promise<T>): Promise<T> => {
+  const ask = async <T>(call: (registry: Opened['registry'], opened: Opened) => Promise<T>): Promise<T> => {
     try {
       const now = await open();
       return await call(now.registry, now);
@@ -50,6 +50,12 @@ export function redisBackend(settings: Settings): Backend {
       }),
     healthy: () => Promise.reject(new RollcallError('invalid_request', 'healthCheck: only a gateway connects to instances; use mode http')),
     ...verbs(ask),
+    locks: {
+      acquire: (name, attempt) => ask(({ locks }) => locks.acquire(name, attempt)),
+      renew: (name, lease, ttlMs) => ask(({ locks }) => locks.renew(name, lease, ttlMs)),
+      release: (name, lease) => ask(({ locks }) => locks.release(name, lease)),
+      look: (name) => ask(({ locks }) => locks.look(name)),
+    },
     async *watch(query, from, signal) {
       try {
         yield* (await open()).registry.watch(query, from, signal);

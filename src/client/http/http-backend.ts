@@ -1,8 +1,9 @@
-import type { Change, DiscoverReply, EventsReply, GroupsReply, HeartbeatReply, Instance } from '../../contract/index.js';
+import type { Change, DiscoverReply, EventsReply, GroupsReply, HeartbeatReply, Instance, LockReply, LockState } from '../../contract/index.js';
 import type { BeatResult, Certainty, WatchMessage } from '../../registry/registry.js';
 import type { Freshness, WatchQuery } from '../../registry/queries.js';
 import type { Announced, Backend } from '../base/backend.js';
 import { RollcallError } from '../base/errors.js';
+import type { Locks } from '../../registry/locks.js';
 import { eventsOf } from './event-stream.js';
 import type { Call, Reply, Transport } from './transport.js';
 
@@ -25,6 +26,7 @@ export function httpBackend(transport: Transport): Backend {
     ...reads(send),
     healthy: ({ type, group }) => probed(send, { type, group, healthCheck: 'true', limit: String(PROBED_AT_ONCE) }),
     watch: (query, from, signal) => watchOnce(transport, query, from, signal),
+    locks: locksOver(send),
     close: () => Promise.resolve(),
   };
 }
@@ -86,6 +88,22 @@ function reads(send: Send): Pick<Backend, 'find' | 'discover' | 'groups' | 'hist
       const query = { type, group, instanceId, kind: kinds?.join(','), after: revisionOf(after), before: revisionOf(before), limit: String(limit) };
       return (await send({ path: '/events', query })).body as EventsReply;
     },
+  };
+}
+
+/** Longer than it waits. */
+const LOCK_REPLY_MS = 10_000;
+
+function locksOver(send: Send): Locks {
+  const at = (name: string) => `/locks/${part(name)}`;
+  return {
+    acquire: async (name, { owner, ttlMs, lease, waitMs, signal }) => {
+      const body = { owner, ttlSeconds: ttlMs / 1000, lease, waitMs };
+      return (await send({ method: 'POST', path: at(name), body, signal, ...(waitMs > 0 && { timeoutMs: waitMs + LOCK_REPLY_MS }) })).body as LockReply;
+    },
+    renew: async (name, lease, ttlMs) => (await send({ method: 'POST', path: `${at(name)}/renew`, body: { lease, ttlSeconds: ttlMs / 1000 } })).body as LockReply,
+    release: async (name, lease) => void (await send({ method: 'DELETE', path: at(name), query: { lease } })),
+    look: async (name) => (await send({ path: at(name) })).body as LockState,
   };
 }
 

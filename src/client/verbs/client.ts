@@ -6,6 +6,7 @@ import type { Announced, Backend } from '../base/backend.js';
 import { RollcallError } from '../base/errors.js';
 import { follow } from './follow.js';
 import { keepAlive } from './keep-alive.js';
+import { withLock, type Lock, type LockOptions } from './lock.js';
 import type { Settings } from '../base/options.js';
 
 /** Of `type` and `group` everything, or what of it has one of these statuses and all of these labels. */
@@ -118,6 +119,15 @@ export class Client {
   /** Ends the hold of a group. False when it was not held. Needs a token with the verb admin. @throws {RollcallError} */
   release(type: string, group: string): Promise<boolean> {
     return this.backend.release({ type, group }, CALLER);
+  }
+
+  /**
+   * Holds a lock while `work` runs: renewed, and given back at the end. `work` is told by `lock.signal` when it is lost, and sends `lock.fencingToken`
+   * with what it writes: no lock on Redis is certain without.
+   * @throws {RollcallError} lock_held, when it was not free within `waitMs` (0 unless given); lock_lost, when it was lost before `work` was over; what `work` throws.
+   */
+  lock<T>(name: string, options: LockOptions, work: (lock: Lock) => Promise<T> | T): Promise<T> {
+    return withLock(this.backend, name, options, work);
   }
 
   /** A snapshot, then every change, for ever: it comes back by itself, where it was. End it with `break`, or the signal. */

@@ -14,6 +14,8 @@ export interface Token {
   weak?: boolean;
   verbs: Set<TokenVerb>;
   scope?: Scope;
+  /** Of locks: `*` stands for any run of characters. Absent means all, or none for a token that is limited to types or groups. */
+  locks?: string[];
 }
 
 const digest = (secret: string) => hash('sha256', secret, 'buffer');
@@ -32,7 +34,7 @@ export function tokensFromList(text: string): Token[] {
 }
 
 /**
- * Tokens of the JSON file `API_TOKENS_FILE`: an array of `{ name, token | sha256, verbs, types?, groups? }`.
+ * Tokens of the JSON file `API_TOKENS_FILE`: an array of `{ name, token | sha256, verbs, types?, groups?, locks? }`.
  * @throws {Error} naming the entry and the rule, never a secret.
  */
 export function parseTokens(text: string): Token[] {
@@ -53,14 +55,14 @@ export function parseTokens(text: string): Token[] {
   return tokens;
 }
 
-const KNOWN = ['name', 'token', 'sha256', 'verbs', 'types', 'groups'];
+const KNOWN = ['name', 'token', 'sha256', 'verbs', 'types', 'groups', 'locks'];
 
 function parseToken(entry: unknown, i: number): Token {
   const refuse = (rule: string): never => {
     throw new Error(`entry ${i + 1}: ${rule}`);
   };
   if (typeof entry !== 'object' || entry === null) return refuse('must be an object');
-  const { name, token, sha256, verbs, types, groups } = entry as Record<string, unknown>;
+  const { name, token, sha256, verbs, types, groups, locks } = entry as Record<string, unknown>;
   const unknown = Object.keys(entry).find((key) => !KNOWN.includes(key));
   if (unknown !== undefined) return refuse(`has an unknown field '${unknown}'`);
   if (typeof name !== 'string' || !NAME.test(name)) return refuse('name must be letters, digits, . _ -');
@@ -71,12 +73,13 @@ function parseToken(entry: unknown, i: number): Token {
   if (!Array.isArray(verbs) || verbs.length === 0 || !verbs.every(isVerb)) return refuse('verbs must list some of read, write, admin');
   const isPatterns = (list: unknown): list is string[] | undefined =>
     list === undefined || (Array.isArray(list) && list.every((item) => typeof item === 'string' && PATTERN.test(item)));
-  if (!isPatterns(types) || !isPatterns(groups)) return refuse('types and groups must be lists of names, with * for any run of characters');
+  if (!isPatterns(types) || !isPatterns(groups) || !isPatterns(locks)) return refuse('types, groups and locks must be lists of names, with * for any run of characters');
   return {
     name,
     sha256: typeof token === 'string' ? digest(token) : Buffer.from(sha256 as string, 'hex'),
     weak: typeof token === 'string' && isWeak(token),
     verbs: new Set(verbs),
+    ...(locks && { locks }),
     ...((types ?? groups) && { scope: { ...(types && { types }), ...(groups && { groups }) } }),
   };
 }

@@ -28,6 +28,7 @@ export async function installOpenapi(app: FastifyInstance) {
         { name: 'instances', description: 'Register, discover, change, remove' },
         { name: 'heartbeats', description: 'Keep a lease' },
         { name: 'watch', description: 'Follow changes, and look back at them' },
+        { name: 'locks', description: 'One at a time, by name' },
         { name: 'operations', description: 'For those who run it' },
       ],
       components: {

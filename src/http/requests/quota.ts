@@ -5,6 +5,7 @@ export const CAPS = {
   watch: { perToken: 10_000, overall: 20_000, what: 'watchers' },
   poll: { perToken: 10_000, overall: 20_000, what: 'long polls' },
   searchingPoll: { perToken: 1000, overall: 4000, what: 'long polls for anything but a whole group' },
+  lock: { perToken: 2000, overall: 4000, what: 'waits for locks' },
   search: { perToken: 100, overall: 400, what: 'searches' },
 } as const;
 

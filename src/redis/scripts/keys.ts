@@ -1,6 +1,6 @@
 /** The one place that names keys. All of them share the prefix and so, in Cluster, its hash tag and its slot. */
 export function makeKeys(prefix: string) {
-  const stems = { face: `${prefix}instance:`, record: `${prefix}record:`, members: `${prefix}group:` };
+  const stems = { face: `${prefix}instance:`, record: `${prefix}record:`, members: `${prefix}group:`, lockWake: `${prefix}lock-wake:` };
   const named = {
     leases: `${prefix}leases`,
     groups: `${prefix}groups`,
@@ -26,8 +26,12 @@ export function makeKeys(prefix: string) {
     reconciled: `${prefix}reconciled`,
     /** Signs the sessions of browsers. */
     sessionSecret: `${prefix}session-secret`,
-    /** KEYS of every script, in the order of lua/include/keys.lua. */
-    forScripts: [...Object.values(named), ...Object.values(stems)],
+    /** KEYS of the scripts of this lock, in the order of lua/include/lockkeys.lua. */
+    lock: (name: string): [string, string, string, string, string] => [`${prefix}lock:${name}`, `${prefix}lock-queue:${name}`, `${prefix}lock-seen:${name}`, `${prefix}lock-fence`, stems.lockWake],
+    /** By the name of a replica: whose turn it is there. */
+    lockWake: stems.lockWake,
+    /** KEYS of every other script, in the order of lua/include/keys.lua. */
+    forScripts: [...Object.values(named), stems.face, stems.record, stems.members],
   };
 }
 

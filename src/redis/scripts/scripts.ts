@@ -5,7 +5,7 @@ import type { Keys } from './keys.js';
 import { random32 } from '../../registry/ids.js';
 
 const FOLDER = new URL('../../../lua/', import.meta.url);
-export const VERBS = ['register', 'heartbeat', 'patch', 'remove', 'sweep', 'reconcile', 'pulse', 'claim', 'restore', 'release', 'load', 'look'] as const;
+export const VERBS = ['register', 'heartbeat', 'patch', 'remove', 'sweep', 'reconcile', 'pulse', 'claim', 'restore', 'release', 'load', 'look', 'lock', 'renew', 'unlock'] as const;
 export type Verb = (typeof VERBS)[number];
 /** What callers' writes are made of: they say until when they may be made. */
 const WRITING: readonly Verb[] = ['register', 'heartbeat', 'patch', 'remove'];
@@ -44,10 +44,10 @@ export class Scripts {
    * Arguments of EVALSHA, or of EVAL, which also leaves the script loaded on the node that runs it. A caller's write is made until
    * `notAfterMs` of Redis' clock, or never; 0: whenever it arrives.
    */
-  command(verb: Verb, args: readonly (string | number)[], how: 'sha' | 'source', notAfterMs = 0): [string, number, ...(string | number)[]] {
+  command(verb: Verb, args: readonly (string | number)[], how: 'sha' | 'source', notAfterMs = 0, keys: readonly string[] = this.#keys): [string, number, ...(string | number)[]] {
     const script = this.#scripts[verb];
     const until = WRITING.includes(verb) ? [notAfterMs] : [];
-    return [how === 'sha' ? script.sha : script.source, this.#keys.length, ...this.#keys, random32(), this.#eventsMax, ...until, ...args];
+    return [how === 'sha' ? script.sha : script.source, keys.length, ...keys, random32(), this.#eventsMax, ...until, ...args];
   }
 
   /** The sources of the verbs that callers' writes are made of. */
@@ -56,12 +56,12 @@ export class Scripts {
   }
 
   /** Runs one script by itself. Writes of callers go through Turns instead. */
-  async run(connection: Connection, verb: Verb, args: readonly (string | number)[]): Promise<unknown> {
+  async run(connection: Connection, verb: Verb, args: readonly (string | number)[], keys = this.#keys): Promise<unknown> {
     try {
-      return await connection.evalsha(...this.command(verb, args, 'sha'));
+      return await connection.evalsha(...this.command(verb, args, 'sha', 0, keys));
     } catch (error) {
       if (!isNoScript(error)) throw error;
-      return connection.eval(...this.command(verb, args, 'source'));
+      return connection.eval(...this.command(verb, args, 'source', 0, keys));
     }
   }
 }

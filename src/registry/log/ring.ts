@@ -1,5 +1,5 @@
 import type { Change } from './change.js';
-import { lowerBound } from '../lower-bound.js';
+import { lowerBound } from './lower-bound.js';
 import { compareIds } from '../revision.js';
 
 /** The latest changes, in order, by a number that grows by one with each of them. */

@@ -1,6 +1,6 @@
 import { departureOf, type Change, type Departure } from '../log/change.js';
 import { compareHomes, compareNames, homeKey, type Home } from '../home.js';
-import { lowerBound } from '../lower-bound.js';
+import { lowerBound } from '../log/lower-bound.js';
 
 /** More than these are not remembered, the earliest go first: whole fleets can leave at once, and memory must not follow. */
 export const MAX_DEPARTED = 20_000;

@@ -7,7 +7,7 @@ import type { Lapsing } from './lapses.js';
 import { instanceJson, type LogRecord, type Renewal } from '../log/record.js';
 import type { Home } from '../home.js';
 import type { Standing } from '../lease.js';
-import { lowerBound } from '../lower-bound.js';
+import { lowerBound } from '../log/lower-bound.js';
 
 /** What is visible in a group; while it is held, why. */
 export interface GroupCount extends Home {

@@ -1,7 +1,7 @@
 import { Group } from './group.js';
 import type { Hold } from '../hold.js';
 import { compareHomes, homeKey, homeOfKey, type Home } from '../home.js';
-import { lowerBound } from '../lower-bound.js';
+import { lowerBound } from '../log/lower-bound.js';
 
 /** The groups that have members, by home and in the order of type, then group. */
 export class Groups {

@@ -1,0 +1,103 @@
+import type { Mutant } from './mutant.js';
+
+export const client: Mutant[] = [
+  {
+    name: 'ids-made-at-each-try',
+    guard: 'a registration is repeated under the ids that it was first sent with',
+    find: 'this.backend.announce({ ...rest, instanceId, incarnation, ttlSeconds })',
+    replace: 'this.backend.announce({ ...rest, ...(ttlSeconds < 0 && { instanceId, incarnation }), ttlSeconds } as never)',
+    test: 'test/client/transport.test.ts',
+  },
+  {
+    name: 'stays-with-who-hangs',
+    guard: 'a gateway that does not answer is left for the next one within the time limit',
+    find: 'const share = Math.min(left, Math.max(TRY_MS, left / (baseURLs.length - round)));',
+    replace: 'const share = left + 0 * (TRY_MS - round);',
+    test: 'test/client/transport.test.ts',
+  },
+  {
+    name: 'redirects-followed',
+    guard: 'a token is not sent on to where a gateway redirects',
+    find: `redirect: 'error'`,
+    replace: `redirect: 'follow'`,
+    test: 'test/client/transport.test.ts',
+  },
+  {
+    name: 'superseded-registers-again',
+    guard: 'who is superseded stops for good',
+    find: `if (code === 'stale_incarnation') return 'superseded';`,
+    replace: `if (code === 'stale_incarnation') return 'unknown';`,
+    test: 'test/client/session.test.ts',
+  },
+  {
+    name: 'lost-from-the-answer',
+    guard: 'a lease counts from when the heartbeat was sent',
+    find: '(this.#described.ttlSeconds as number) * 1000 - (performance.now() - sentAt)',
+    replace: '(this.#described.ttlSeconds as number) * 2000 - 0 * sentAt',
+    test: 'test/client/session.test.ts',
+  },
+  {
+    name: 'junk-costs-the-lease',
+    guard: 'what a heartbeat says may be refused, and the lease is kept',
+    find: 'const said = refused ? {} : beat();',
+    replace: 'const said = refused && waitMs < 0 ? {} : beat();',
+    test: 'test/client/session.test.ts',
+  },
+  {
+    name: 'reported-and-chosen',
+    guard: 'who could not be reached is not chosen before a sign of life',
+    find: '(one: Instance) => !one.suspect && !ejected.has(one),',
+    replace: '(one: Instance) => !one.suspect && (!ejected.has(one) || one.ttlSeconds > 0),',
+    test: 'test/client/catalog.test.ts',
+  },
+  {
+    name: 'forgotten-with-the-data',
+    guard: 'whom a registry has lost stays until it has everything again',
+    find: '({ staleMs, recoveringMs }) => staleMs === undefined && recoveringMs === undefined,',
+    replace: '({ staleMs }) => staleMs !== -1,',
+    test: 'test/client/catalog.test.ts',
+  },
+  {
+    name: 'nobody-is-an-error',
+    guard: 'a name that nobody has any more is resolved to nobody',
+    find: 'const said = JSON.stringify(addresses);',
+    replace: `if (addresses.length === 0) return this.#fail('nobody is there');
+    const said = JSON.stringify(addresses);`,
+    test: 'test/client/grpc.test.ts',
+  },
+  {
+    name: 'barging-in',
+    guard: 'a lock is given out in the order of arrival',
+    find: 'if not held[1] and (not turn or turn == lease) then',
+    replace: 'if not held[1] and turn ~= true then',
+    test: 'test/client/locks.test.ts',
+  },
+  {
+    name: 'tokens-that-begin-anew',
+    guard: 'fencing tokens grow across a Redis that lost its data',
+    find: `int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, micros))`,
+    replace: `int(tonumber(redis.call('GET', FENCE) or 0) + 1)`,
+    test: 'test/client/locks.test.ts',
+  },
+  {
+    name: 'renewed-by-anybody',
+    guard: 'a lock is renewed by its own lease only',
+    find: 'if held[1] ~= ARGV[3] then return { 404 } end',
+    replace: 'if not ARGV[3] then return { 404 } end',
+    test: 'test/client/locks.test.ts',
+  },
+  {
+    name: 'silent-loss-of-a-lock',
+    guard: 'whoever holds a lock is told when it is lost',
+    find: 'if (!isPassing(error)) return lose((error as Error).message);',
+    replace: 'if (!isPassing(error) && ttlMs < 0) return lose((error as Error).message);',
+    test: 'test/client/locks.test.ts',
+  },
+  {
+    name: 'any-lock-for-a-limited-token',
+    guard: 'a token that is limited to groups has the locks that it names only',
+    find: 'token?.locks ?? (token?.scope ? [] : undefined)',
+    replace: 'token?.locks',
+    test: 'test/client/locks.test.ts',
+  },
+];
