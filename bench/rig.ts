@@ -60,7 +60,7 @@ export async function startRig() {
     raw,
     redisUrl: redis.url,
     startGateway: async (env: Record<string, string> = {}, nodeArgs: string[] = []) => {
-      const port = await freePort();
+      const port = env.PORT === undefined ? await freePort() : Number(env.PORT);
       return start([...nodeArgs, 'dist/server.js'], port, '/readyz', { NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), REDIS_URL: redis.url, API_TOKENS: TOKEN, ...env });
     },
     startBare: async () => {

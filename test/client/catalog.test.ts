@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join as pathOf } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -126,6 +127,31 @@ test('a file that cannot be read is told of once, and does no harm', async () =>
   await chat.ready;
   expect(idsOf(chat)).toEqual(['a']);
   expect(lines.filter((line) => line.includes('file'))).toEqual(['the last list cannot be kept in this file']);
+});
+
+test('a list that a registry lost with its data stays until that says that servers are no longer coming back', async () => {
+  let looks = 0;
+  let connections = 0;
+  const frame = (event: string, data: object) => `event: ${event}\nid: e.${connections}\ndata: ${JSON.stringify(data)}\n\n`;
+  const server = createServer((request, response) => {
+    if (request.url?.includes('/watch')) {
+      connections++;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      if (connections === 1) return void response.end(frame('snapshot', { instances: [{ instanceId: 'a', type: 'chat', group: 'g', status: 'ready', labels: {} }], revision: 'e.1' }));
+      return void response.write(frame('reset', { reason: 'another epoch' }) + frame('snapshot', { instances: [], revision: 'f.1' }));
+    }
+    response.writeHead(200, looks++ < 2 ? { 'x-recovering': '5' } : {}).end('{"instances":[]}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const chat = open({ type: 'chat' }, clientOf({ baseURL: `http://127.0.0.1:${(server.address() as { port: number }).port}` }));
+  await until(() => looks === 2);
+  expect(idsOf(chat)).toEqual(['a']);
+  await until(() => chat.instances.length === 0);
+  expect(looks).toBe(3);
 });
 
 test('those whom a registry has lost stay until it says that nothing is lacking any more', async () => {

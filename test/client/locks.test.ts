@@ -70,7 +70,7 @@ describe.each(modes)('%s', (_, clientFor) => {
       seen = signal.reason;
     };
     expect(await codeOf(client.lock('shop', { ttlSeconds: 1 }, work))).toBe('lock_lost');
-    expect(seen).toMatchObject({ code: 'lock_lost' });
+    expect(seen).toMatchObject({ code: 'lock_lost', message: expect.stringContaining('is not held by this lease') as string }); // and not only that its time was over
     expect(await codeOf(another.lock('shop', { ttlSeconds: 1 }, () => undefined))).toBe('done');
   });
 
@@ -113,6 +113,17 @@ test('a holder that stopped is passed by when its time is over, and its late wri
   expect([write(fencingToken, 'stopped'), written.by]).toEqual(['refused', 'another']);
   expect(await codeOf(stopped.renew('shop', 'lease-1', 1000))).toBe('lock_lost');
   expect(await codeOf(stopped.release('shop', 'lease-1'))).toBe('lock_lost');
+});
+
+test('a lock that is free is not given to who comes later than those who wait; who stopped asking is passed over', async () => {
+  const { call, store, keys } = await buildGateway();
+  const asks = (lease: string, waits: string) => store.scripts.run(store.connection, 'lock', [lease, 'somebody', 10_000, waits, 'a-replica'], keys.lock('shop')) as Promise<[number]>;
+  await asks('holder', '');
+  expect((await asks('first', '1'))[0]).toBe(409);
+  await call.delete('/locks/shop?lease=holder').expect(204);
+  const { body } = await call.post('/locks/shop').send({ owner: 'late', ttlSeconds: 10 }).expect(409);
+  expect((body as { detail: string }).detail).toContain('others wait');
+  await until(async () => (await asks('patient', ''))[0] === 201, 5000); // 3 s after the first asked last
 });
 
 test('the same lease again is the same attempt: nothing is waited for, and the token is the same', async () => {

@@ -1,7 +1,10 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../helpers/ports.js';
+import { until } from '../helpers/until.js';
 import { clientOf } from './helpers.js';
 
 /** A server that answers as it is told; each call is noted by its method and path. */
@@ -74,7 +77,35 @@ test('a registration is repeated as itself: its ids are made once', async () => 
     });
   });
   const { instanceId, incarnation } = await clientOf({ baseURL: url }).register({ type: 'game', hostname: 'h' });
+  expect([instanceId, incarnation]).toEqual([expect.stringMatching(/^[0-9A-Z]{26}$/), expect.stringMatching(/^[0-9A-Z]{26}$/)]);
   expect(bodies).toEqual(Array.from({ length: 2 }, () => ({ type: 'game', hostname: 'h', instanceId, incarnation, ttlSeconds: 30 })));
+});
+
+/** As Node does it when it likes. */
+async function collectGarbage() {
+  setFlagsFromString('--expose-gc');
+  for (let i = 0; i < 5; i++) {
+    (runInNewContext('gc') as () => void)();
+    await new Promise((passed) => setTimeout(passed, 20));
+  }
+}
+
+test('a call keeps its time limit, and a watch its end, however much garbage is collected meanwhile', { timeout: 15_000 }, async () => {
+  const { url } = await answering((request, response) => {
+    if (request.url?.includes('/watch')) response.writeHead(200, { 'content-type': 'text/event-stream' }).write('event: snapshot\nid: e.1\ndata: {"instances":[],"revision":"e.1"}\n\n');
+  });
+  const client = clientOf({ baseURL: url, timeoutMs: 1000 });
+  const stop = new AbortController();
+  const heard: string[] = [];
+  const watching = (async () => {
+    for await (const { event } of client.watch({}, { signal: stop.signal })) heard.push(event);
+  })();
+  const call = timed(client.get('a'));
+  await until(() => heard.length === 1);
+  await collectGarbage();
+  expect((await call).ms).toBeLessThan(3000);
+  stop.abort();
+  await watching;
 });
 
 test('another server than a gateway is told from one, and a token is never sent on to where it redirects', async () => {

@@ -16,6 +16,13 @@ export const client: Mutant[] = [
     test: 'test/client/transport.test.ts',
   },
   {
+    name: 'watch-without-end',
+    guard: 'a watch ends when its signal aborts, whatever was collected',
+    find: "signal.addEventListener('abort', end, { once: true });",
+    replace: '',
+    test: 'test/client/transport.test.ts',
+  },
+  {
     name: 'redirects-followed',
     guard: 'a token is not sent on to where a gateway redirects',
     find: `redirect: 'error'`,

@@ -4,15 +4,18 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 const SILENT_MS = 45_000;
 
 /**
- * The messages of a stream of server-sent events, until it ends (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+ * The messages of a stream of server-sent events, until it ends, or `signal` aborts (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  * @throws {Error} when nothing came for 45 s, or the line broke.
  */
-export async function* eventsOf(body: ReadableStream<Uint8Array>, silentMs = SILENT_MS): AsyncGenerator<EventSourceMessage> {
+export async function* eventsOf(body: ReadableStream<Uint8Array>, signal: AbortSignal, silentMs = SILENT_MS): AsyncGenerator<EventSourceMessage> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const ready: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: (event) => void ready.push(event) });
+  const end = () => void reader.cancel().catch(() => undefined); // a read that waits is done then
+  signal.addEventListener('abort', end, { once: true });
   try {
+    if (signal.aborted) return;
     for (;;) {
       const { done, value } = await within(reader.read(), silentMs);
       if (done) return;
@@ -20,7 +23,8 @@ export async function* eventsOf(body: ReadableStream<Uint8Array>, silentMs = SIL
       yield* ready.splice(0);
     }
   } finally {
-    reader.cancel().catch(() => undefined);
+    signal.removeEventListener('abort', end);
+    end();
   }
 }
 

@@ -123,7 +123,7 @@ async function* watchOnce(transport: Transport, { type, group, performance }: Wa
   const query = { type, group, performance: performance ? 'true' : undefined };
   try {
     const body = await transport.open({ path: '/watch', query, headers: { accept: 'text/event-stream', ...(from !== undefined && { 'last-event-id': from }) } }, signal);
-    for await (const { event = '', id, data } of eventsOf(body)) {
+    for await (const { event = '', id, data } of eventsOf(body, signal)) {
       if (EVENTS.includes(event)) yield { ...(id !== undefined && id !== '' && { id }), event, data: JSON.parse(data) as Change } as WatchMessage;
     }
   } catch (error) {

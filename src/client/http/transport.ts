@@ -1,4 +1,5 @@
 import type { Problem } from '../../contract/index.js';
+import { linked } from '../base/linked.js';
 import { sleep } from '../base/sleep.js';
 import { isPassing, RollcallError, type ErrorCode } from '../base/errors.js';
 
@@ -54,7 +55,7 @@ export class Transport {
       const round = tries % baseURLs.length;
       const share = Math.min(left, Math.max(TRY_MS, left / (baseURLs.length - round)));
       try {
-        return await this.#try(call, AbortSignal.timeout(Math.max(1, Math.ceil(share))));
+        return await this.#try(call, Math.max(1, share));
       } catch (error) {
         call.signal?.throwIfAborted();
         if (!isPassing(error)) throw error;
@@ -66,12 +67,11 @@ export class Transport {
     }
   }
 
-  /** A stream, from the gateway that answered last. The caller decides what its silence means. */
+  /** A stream, from the gateway that answered last; `signal` ends the waiting for it. Whoever reads it decides what its silence means, and ends it. */
   async open(call: Call, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    const headersWithin = new AbortController();
-    const late = setTimeout(() => headersWithin.abort(), this.options.timeoutMs);
+    const headers = linked([signal], this.options.timeoutMs);
     try {
-      const reply = await this.#fetch(call, AbortSignal.any([signal, headersWithin.signal]));
+      const reply = await this.#fetch(call, headers.signal);
       if (reply.ok && reply.body) return reply.body;
       throw problemOf(reply, await reply.text());
     } catch (error) {
@@ -79,18 +79,21 @@ export class Transport {
       this.#preferred = (this.#preferred + 1) % this.options.baseURLs.length;
       throw error instanceof RollcallError ? error : this.#unreachable(error);
     } finally {
-      clearTimeout(late);
+      headers.over(); // the body is ended by whoever reads it
     }
   }
 
-  async #try(call: Call, limit: AbortSignal): Promise<Reply> {
+  async #try(call: Call, withinMs: number): Promise<Reply> {
+    const limit = linked([call.signal], withinMs);
     try {
-      const reply = await this.#fetch(call, call.signal ? AbortSignal.any([limit, call.signal]) : limit);
+      const reply = await this.#fetch(call, limit.signal);
       const text = await reply.text(); // within the limit too
       if (!reply.ok && reply.status !== 304) throw problemOf(reply, text);
       return { status: reply.status, headers: reply.headers, body: text === '' ? undefined : JSON.parse(text) };
     } catch (error) {
       throw error instanceof RollcallError ? error : this.#unreachable(error);
+    } finally {
+      limit.over();
     }
   }
 

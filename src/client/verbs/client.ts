@@ -4,6 +4,7 @@ import type { WatchMessage } from '../../registry/registry.js';
 import type { Freshness, WatchQuery } from '../../registry/queries.js';
 import type { Announced, Backend } from '../base/backend.js';
 import { RollcallError } from '../base/errors.js';
+import { linked } from '../base/linked.js';
 import { follow } from './follow.js';
 import { keepAlive } from './keep-alive.js';
 import { withLock, type Lock, type LockOptions } from './lock.js';
@@ -131,9 +132,13 @@ export class Client {
   }
 
   /** A snapshot, then every change, for ever: it comes back by itself, where it was. End it with `break`, or the signal. */
-  watch(query: WatchQuery = {}, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<WatchMessage> {
-    const over = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal;
-    return follow(this.backend, query, over, this.settings.log);
+  async *watch(query: WatchQuery = {}, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<WatchMessage> {
+    const either = linked([signal, this.#closed.signal]);
+    try {
+      yield* follow(this.backend, query, either.signal, this.settings.log);
+    } finally {
+      either.over();
+    }
   }
 
   /**
@@ -145,7 +150,7 @@ export class Client {
     const stop = new AbortController();
     this.#beating.set(instanceId, stop);
     const { backend, settings } = this;
-    void keepAlive({ backend, settings, instanceId, beat, signal: AbortSignal.any([stop.signal, this.#closed.signal]) }).then((end) => {
+    void keepAlive({ backend, settings, instanceId, beat, signal: stop.signal }).then((end) => {
       if (this.#beating.get(instanceId) === stop) this.#beating.delete(instanceId);
       if (end !== 'stopped') settings.log.warn({ instanceId, reason: end }, 'heartbeats ended: the registry does not know this instance as ours');
     });

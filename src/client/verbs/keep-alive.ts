@@ -1,6 +1,7 @@
 import type { Heartbeat } from '../../contract/index.js';
 import type { Backend } from '../base/backend.js';
 import { isPassing, RollcallError } from '../base/errors.js';
+import { linked } from '../base/linked.js';
 import { sleep } from '../base/sleep.js';
 import type { Settings } from '../base/options.js';
 
@@ -33,8 +34,9 @@ export async function keepAlive({ backend, settings, instanceId, incarnation, be
   let waitMs = firstMs ?? settings.heartbeatIntervalMs;
   let refused = false;
   while (!signal.aborted) {
-    const wake = nudged?.();
-    await sleep(waitMs, wake ? AbortSignal.any([signal, wake]) : signal).catch(() => undefined);
+    const either = linked([signal, nudged?.()]);
+    await sleep(waitMs, either.signal).catch(() => undefined);
+    either.over();
     if (signal.aborted) break;
     const sentAt = performance.now();
     try {

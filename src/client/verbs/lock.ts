@@ -1,6 +1,7 @@
 import { ulid } from 'ulid';
 import type { Backend } from '../base/backend.js';
 import { isPassing, RollcallError } from '../base/errors.js';
+import { linked } from '../base/linked.js';
 import { sleep } from '../base/sleep.js';
 
 export interface LockOptions {
@@ -31,14 +32,16 @@ export async function withLock<T>(backend: Backend, name: string, { ttlSeconds, 
   const over = new AbortController();
   const held = await acquire(backend, name, { owner, ttlMs, lease, waitMs, ...(signal && { signal }) });
   const lost = new AbortController();
+  const told = linked([lost.signal, signal]);
   const lose = (why: string) => lost.abort(new RollcallError('lock_lost', `the lock '${name}' ${why}`));
   const keeping = keep(backend, name, lease, ttlMs, held.sentAt, over.signal, lose);
   try {
-    const result = await work({ name, fencingToken: held.fencingToken, signal: signal ? AbortSignal.any([signal, lost.signal]) : lost.signal });
+    const result = await work({ name, fencingToken: held.fencingToken, signal: told.signal });
     lost.signal.throwIfAborted(); // it is over, and others may have begun before it was
     return result;
   } finally {
     over.abort();
+    told.over();
     await keeping;
     if (!lost.signal.aborted) await backend.locks.release(name, lease).catch(() => undefined); // else it ends by itself
   }
