@@ -77,6 +77,8 @@ test('one that could not be reached is chosen again after a sign of life, and be
   if (a) chat.report(a);
   expect(picked(chat)).toEqual(['b']);
   expect(chat.pick({ not: ['b'] })?.instanceId).toBe('a');
+  await new Promise((passed) => setTimeout(passed, 2500)); // it is asked for, and has not beaten since
+  expect(picked(chat)).toEqual(['b']);
   await client.heartbeat('a');
   await until(() => picked(chat).length === 2);
 });

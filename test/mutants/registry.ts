@@ -226,7 +226,7 @@ export const registry: Mutant[] = [
     name: 'slow-reader-kept',
     guard: 'a reader that is too slow is ended',
     find: `if (!missed) return this.end('slow');`,
-    replace: 'if (!missed) return;',
+    replace: 'if (!missed) return 0;',
     also: [
       { find: 'if (!this.#choked) return;', replace: 'if (this.#choked || !this.#choked) return;' },
     ],
@@ -250,7 +250,7 @@ export const registry: Mutant[] = [
     name: 'stale-unsaid',
     guard: 'an answer of a silent Redis says that it is stale',
     find: 'return this.#doubted || ms > STALE_AFTER_MS ? ms : undefined;',
-    replace: 'return ms > 1e9 * STALE_AFTER_MS ? ms : undefined;',
+    replace: 'return this.#doubted && ms > 1e9 * STALE_AFTER_MS ? ms : undefined;',
     test: 'test/http/freshness.test.ts test/http/readyz-stale.test.ts test/http/store-away.test.ts',
   },
   {

@@ -3,8 +3,8 @@ import type { Client } from '../verbs/client.js';
 
 interface Report {
   incarnation: string;
-  /** Of the registry's clock, and only compared with others of it. */
-  lastHeartbeat: string;
+  /** The last that is known to be from before, by the registry's clock; undefined while none is: a list says nothing of heartbeats. */
+  lastHeartbeat: string | undefined;
   atMs: number;
   ttlMs: number;
 }
@@ -19,17 +19,19 @@ const GRACE_MS = 1000;
  */
 export class Ejected {
   readonly #reports = new Map<string, Report>();
+  /** What was taken for a sign of life: for the same again nobody comes back. */
+  readonly #signs = new Map<string, Pick<Instance, 'incarnation' | 'lastHeartbeat'>>();
 
   constructor(
     private readonly client: Client,
     private readonly instances: () => ReadonlyMap<string, Instance>,
   ) {}
 
-  add({ instanceId, incarnation, lastHeartbeat, ttlSeconds }: Instance) {
-    const known = this.instances().get(instanceId);
-    if (known?.incarnation !== incarnation) return; // that one has gone already
-    const last = known.lastHeartbeat > lastHeartbeat ? known.lastHeartbeat : lastHeartbeat;
-    this.#reports.set(instanceId, { incarnation, lastHeartbeat: last, atMs: performance.now(), ttlMs: ttlSeconds * 1000 });
+  add({ instanceId, incarnation, ttlSeconds }: Instance) {
+    if (this.instances().get(instanceId)?.incarnation !== incarnation || this.#reports.get(instanceId)?.incarnation === incarnation) return; // gone, or reported
+    const sign = this.#signs.get(instanceId);
+    const lastHeartbeat = sign?.incarnation === incarnation ? sign.lastHeartbeat : undefined;
+    this.#reports.set(instanceId, { incarnation, lastHeartbeat, atMs: performance.now(), ttlMs: ttlSeconds * 1000 });
   }
 
   has({ instanceId, incarnation }: Instance): boolean {
@@ -54,10 +56,14 @@ export class Ejected {
     try {
       const found = await this.client.get(id);
       if (signal.aborted || this.#reports.get(id) !== report) return;
-      const { lastHeartbeat, incarnation } = found ?? {};
-      if (found && lastHeartbeat === report.lastHeartbeat && incarnation === report.incarnation) return;
       if (!found && this.instances().has(id)) return; // its departure is about to be told
+      if (found?.incarnation === report.incarnation && (report.lastHeartbeat === undefined || found.lastHeartbeat <= report.lastHeartbeat)) {
+        report.lastHeartbeat ??= found.lastHeartbeat;
+        return;
+      }
       this.#reports.delete(id);
+      if (found) this.#signs.set(id, found);
+      else this.#signs.delete(id);
     } catch {
       // nobody answers: no sign of life either
     }
