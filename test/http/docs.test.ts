@@ -13,6 +13,7 @@ describe('the OpenAPI document', () => {
     const operations = Object.entries(body.paths as Record<string, object>).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`));
     expect(operations.sort()).toEqual([
       'delete /sd/v1/instances/{id}',
+      'delete /sd/v1/locks/{name}',
       'get /livez',
       'get /metrics',
       'get /readyz',
@@ -20,12 +21,15 @@ describe('the OpenAPI document', () => {
       'get /sd/v1/groups',
       'get /sd/v1/instances',
       'get /sd/v1/instances/{id}',
+      'get /sd/v1/locks/{name}',
       'get /sd/v1/watch',
       'patch /sd/v1/instances/{id}',
       'post /sd/v1/groups/{type}/{group}/evict',
       'post /sd/v1/heartbeats',
       'post /sd/v1/instances',
       'post /sd/v1/instances/{id}/heartbeat',
+      'post /sd/v1/locks/{name}',
+      'post /sd/v1/locks/{name}/renew',
       'post /sd/v1/session',
     ]);
   });
