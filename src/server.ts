@@ -1,12 +1,4 @@
-// The entry. It imports nothing by a statement, and is written so that an old Node.js understands it: one that is too old would
-// otherwise end with the stack of the first thing that it does not know.
-export {};
+// The entry of the gateway. What needs a newer Node.js is imported only where there is one: see node-version.ts.
+import { isNewEnough } from './node-version.js';
 
-const parts = process.versions.node.split('.');
-const [major, minor] = [Number(parts[0]), Number(parts[1])];
-if (major < 20 || (major === 20 && minor < 19)) {
-  process.stderr.write(`Rollcall needs Node.js 20.19 or newer, and this is ${process.version}: install a newer one from https://nodejs.org/en/download\n`);
-  process.exitCode = 1;
-} else {
-  void import('./main.js');
-}
+if (isNewEnough()) void import('./main.js');

@@ -129,7 +129,7 @@ test('--help names every variable, --version the version, and anything else is r
 
 const AN_OLD_NODE = "Object.defineProperty(process.versions, 'node', { value: '18.20.4' })";
 
-test.each(['dist/server.js', 'scripts/start.mjs'])('%s on a Node.js that is too old says so in one line', (script) => {
+test.each(['dist/server.js', 'dist/rollcall.js', 'scripts/start.mjs'])('%s on a Node.js that is too old says so in one line', (script) => {
   const preload = join(freshDir(), 'old.cjs');
   writeFileSync(preload, AN_OLD_NODE);
   const { status, stderr } = spawnSync(process.execPath, ['--require', preload, join(ROOT, script)], { encoding: 'utf8' });

@@ -10,12 +10,14 @@ export interface ConnectOptions {
 const LOCAL_TOKEN = '.rollcall/token';
 const LOCAL_URL = 'http://127.0.0.1:3000';
 
-/** A token is never an argument: everybody on the machine sees those. */
-function tokenOf({ tokenFile = existsSync(LOCAL_TOKEN) ? LOCAL_TOKEN : undefined }: ConnectOptions, given: string | undefined): string | undefined {
-  return given ?? (tokenFile === undefined ? undefined : readFileSync(tokenFile, 'utf8').trim());
-}
+const LOOPBACK = /^https?:\/\/(127\.|localhost\b|\[::1\])/;
 
-export const urlsOf = ({ url }: ConnectOptions): string[] | undefined => url?.split(',');
+/** A token is never an argument: everybody on the machine sees those. The one of this folder is for a gateway of this machine only. */
+function tokenOf({ tokenFile }: ConnectOptions, given: string | undefined, baseURL: string[]): string | undefined {
+  if (tokenFile === undefined && given !== undefined) return given;
+  const file = tokenFile ?? (baseURL.every((url) => LOOPBACK.test(url)) && existsSync(LOCAL_TOKEN) ? LOCAL_TOKEN : undefined);
+  return file === undefined ? undefined : readFileSync(file, 'utf8').trim();
+}
 
 /**
  * From `--url` and `--token-file`, else `ROLLCALL_URL` and `ROLLCALL_TOKEN`, else the gateway of `npm start` in this folder.
@@ -23,7 +25,7 @@ export const urlsOf = ({ url }: ConnectOptions): string[] | undefined => url?.sp
  */
 export function connect(options: ConnectOptions, environment: Record<string, string | undefined>, log?: ClientLog): Client {
   const { ROLLCALL_URL, ROLLCALL_TOKEN } = environment;
-  const apiToken = tokenOf(options, ROLLCALL_TOKEN);
-  const baseURL = urlsOf(options) ?? ROLLCALL_URL?.split(',') ?? LOCAL_URL;
+  const baseURL = (options.url ?? ROLLCALL_URL ?? LOCAL_URL).split(',');
+  const apiToken = tokenOf(options, ROLLCALL_TOKEN, baseURL);
   return createClient({ baseURL, ...(apiToken !== undefined && { apiToken }), ...(log && { log }) });
 }

@@ -1,7 +1,7 @@
-import { catalog } from '../client/index.js';
+import { Catalog, RollcallError } from '../client/index.js';
 import type { Change, Instance } from '../contract/index.js';
 import { instancesTable, table } from './print.js';
-import { say, type Talk } from './verbs.js';
+import type { ListOptions, Talk } from './verbs.js';
 
 export interface FollowOptions {
   type?: string;
@@ -29,30 +29,19 @@ function line(change: Change, coloured: boolean): string {
 }
 
 /** The table, drawn anew at each change and once a second; without a terminal each list as a line of JSON. */
-export async function listLive({ client, out, coloured }: Talk, { type, group, json }: FollowOptions, signal: AbortSignal) {
-  if (type === undefined) return listAll({ client, out, coloured }, { ...(group && { group }), ...(json && { json }) }, signal);
-  const followed = catalog({ type, ...(group && { group }) }, client);
+export async function listLive({ client, out, coloured }: Talk, { type, group, status, label, offline, json }: ListOptions, signal: AbortSignal) {
+  if (offline) throw new RollcallError('invalid_request', 'list: --offline and --watch do not go together');
+  const followed = new Catalog(client, { ...(type && { type }), ...(group && { group }) });
+  const isMeant = ({ status: now, labels }: Instance) => (!status || status.split(',').includes(now)) && Object.entries(label ?? {}).every(([key, value]) => labels[key] === value);
   const draw = () => {
     if (!followed.listed) return;
-    if (json || !out.isTTY) return void out.write(`${JSON.stringify(followed.instances)}\n`);
-    out.write(`${CLEAR}${instancesTable(followed.instances, Date.now(), coloured)}${followed.live ? '' : '\nno gateway answers: this is the last list\n'}`);
+    const instances = followed.instances.filter(isMeant);
+    if (json || !out.isTTY) return void out.write(`${JSON.stringify(instances)}\n`);
+    out.write(`${CLEAR}${instancesTable(instances, Date.now(), coloured)}${followed.live ? '' : '\nno gateway answers: this is the last list\n'}`);
   };
   followed.on('change', draw);
   const timer = out.isTTY ? setInterval(draw, REDRAW_MS) : undefined;
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   clearInterval(timer);
   followed.close();
-}
-
-/** Without a type there is no catalog: it is asked every second. */
-async function listAll({ client, out, coloured }: Pick<Talk, 'client' | 'out' | 'coloured'>, { group, json }: FollowOptions, signal: AbortSignal) {
-  while (!signal.aborted) {
-    const instances = await (client).list({ ...(group && { group }) });
-    if (json || !out.isTTY) say({ out }, instances);
-    else out.write(`${CLEAR}${instancesTable(instances, Date.now(), coloured)}`);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, REDRAW_MS);
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-    });
-  }
 }

@@ -12,14 +12,15 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** Runs one command; sets the exit code of the process. */
 export async function main(args: string[], serve: () => Promise<void>): Promise<void> {
   const { stdout: out, env: environment } = process;
-  const stop = new AbortController();
-  const isRun = ['run', 'serve', 'lock'].some((name) => args.includes(name)); // those mind signals themselves
-  if (!isRun) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   out.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `rollcall list | head`
   const warn = (about: object, message: string) => void process.stderr.write(`rollcall: ${message}${'err' in about ? ` (${(about.err as Error).message})` : ''}\n`);
-  const log = { info: (about: object, message: string) => (isRun ? warn(about, message) : undefined), warn };
+  const interrupted = () => {
+    const stop = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+    return stop.signal;
+  };
   let code = 0;
-  const program = programOf({ version, out, coloured: isColoured(out, environment.NO_COLOR), environment, signal: stop.signal, serve, exit: (given) => (code = given), log });
+  const program = programOf({ version, out, coloured: isColoured(out, environment.NO_COLOR), environment, interrupted, serve, exit: (given) => (code = given), log: { info: warn, warn } });
   const throwing = (command: typeof program) => void command.exitOverride().commands.forEach((one) => throwing(one));
   throwing(program);
   try {

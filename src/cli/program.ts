@@ -16,8 +16,8 @@ export interface Surroundings {
   out: Screen;
   coloured: boolean;
   environment: Record<string, string | undefined>;
-  /** Aborts when the user has had enough. */
-  signal: AbortSignal;
+  /** Aborts when the user has had enough; a command that ends by itself does not ask. */
+  interrupted: () => AbortSignal;
   serve: () => Promise<void>;
   /** Ends the command with this code. */
   exit: (code: number) => void;
@@ -61,7 +61,7 @@ async function runRegistered(client: Client, command: string, args: string[], op
 
 /** The commands. Each is one call of the client, and what it answers in words. */
 export function programOf(around: Surroundings): Command {
-  const { out, coloured, environment, signal, log } = around;
+  const { out, coloured, environment, interrupted, log } = around;
   const program = new Command('rollcall')
     .description('Service discovery over HTTP: who is there, and whether they are well.')
     .version(around.version)
@@ -69,7 +69,8 @@ export function programOf(around: Surroundings): Command {
     .option('--token-file <file>', 'where the token is kept (or ROLLCALL_TOKEN); never an argument')
     .configureHelp({ sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 done, 1 refused, 2 wrong arguments, 3 nobody answers, 4 not found. `run` ends with its program\'s.');
-  const client = () => connect(program.opts<ConnectOptions>(), environment, log);
+  const quiet: ClientLog = { info: () => undefined, warn: (about, message) => log.warn(about, message) };
+  const client = (told: ClientLog = quiet) => connect(program.opts<ConnectOptions>(), environment, told);
   /** With a client that is closed afterwards. */
   const call = <T extends unknown[]>(act: (talk: verbs.Talk, ...args: T) => Promise<unknown>) => async (...args: T) => {
     const opened: Client = client();
@@ -82,7 +83,7 @@ export function programOf(around: Surroundings): Command {
     .option('--drain <seconds>', 'between saying that it shuts down and passing the signal on', seconds, 0)
     .argument('<command>', 'behind --')
     .argument('[args...]')
-    .action(async (command: string, args: string[], options: verbs.RegisterOptions & { drain: number }) => around.exit(await runRegistered(client(), command, args, options)));
+    .action(async (command: string, args: string[], options: verbs.RegisterOptions & { drain: number }) => around.exit(await runRegistered(client(log), command, args, options)));
   add('lock', 'run a program while it holds a lock, one at a time everywhere').argument('<name>').argument('<command>', 'behind --').argument('[args...]')
     .option('--ttl <seconds>', 'others wait for so long when the holder dies', seconds, 30).option('--wait <seconds>', 'for the lock', seconds, 0)
     .action(call(async ({ client: opened }, name: string, command: string, args: string[], { ttl, wait }: { ttl: number; wait: number }) =>
@@ -90,9 +91,9 @@ export function programOf(around: Surroundings): Command {
   add('list', 'who is there')
     .option('--type <type>').option('--group <group>').option('--status <status>', 'such as ready,initializing').option('--label <key=value>', 'may be repeated', label)
     .option('--offline', 'those too that left lately').option('--json', 'as JSON').option('--watch', 'keep it up to date')
-    .action(call((talk, options: verbs.ListOptions & { watch?: boolean }) => (options.watch ? listLive(talk, options, signal) : verbs.list(talk, options))));
+    .action(call((talk, options: verbs.ListOptions & { watch?: boolean }) => (options.watch ? listLive(talk, options, interrupted()) : verbs.list(talk, options))));
   add('watch', 'every change, as it comes').option('--type <type>').option('--group <group>').option('--json', 'a line of JSON each')
-    .action(call((talk, options: FollowOptions) => watch(talk, options, signal)));
+    .action(call((talk, options: FollowOptions) => watch(talk, options, interrupted())));
   add('get', 'one instance, as JSON').argument('<id>').action(call(verbs.get));
   described(add('register', 'register an instance once: its lease ends unless it is renewed')).option('--incarnation <id>', 'of this process; made for it unless given')
     .action(call((talk, options: verbs.RegisterOptions) => verbs.register(talk, options, hostname())));

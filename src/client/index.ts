@@ -3,14 +3,17 @@ import { Client } from './verbs/client.js';
 import { httpBackend } from './http/http-backend.js';
 import { Transport } from './http/transport.js';
 import { redisBackend } from './direct/redis-backend.js';
+import { RollcallError } from './base/errors.js';
 import { settingsOf, type ClientOptions } from './base/options.js';
-import { Session, type JoinOptions } from './session/session.js';
+import { Session } from './session/session.js';
+import type { JoinOptions } from './session/session-options.js';
 
 export { Catalog, type CatalogEvents, type CatalogOptions, type PickOptions } from './catalog/catalog.js';
 export { Client, type BeatOptions, type DiscoverOptions, type ListQuery } from './verbs/client.js';
 export { RollcallError, type ErrorCode, type ErrorDetails } from './base/errors.js';
 export type { ClientLog, ClientOptions } from './base/options.js';
-export { Session, type JoinOptions, type SessionEvents, type SessionState } from './session/session.js';
+export { Session } from './session/session.js';
+export type { JoinOptions, SessionEvents, SessionState } from './session/session-options.js';
 export type { Lock, LockOptions } from './verbs/lock.js';
 export type { Strategy } from './catalog/pick.js';
 
@@ -32,4 +35,7 @@ export function createClient(options: ClientOptions = {}): Client {
 export const join = (options: JoinOptions, client: Client = createClient()): Session => new Session(client, options);
 
 /** Follows who is there: `catalog({ type: 'chat' }).pick()`. `catalog.ready` resolves with the first list. */
-export const catalog = (options: CatalogOptions, client: Client = createClient()): Catalog => new Catalog(client, options);
+export function catalog(options: CatalogOptions, client: Client = createClient()): Catalog {
+  if (!options.type) throw new RollcallError('invalid_request', 'catalog: type must be given');
+  return new Catalog(client, options);
+}

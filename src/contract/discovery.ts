@@ -1,12 +1,9 @@
 import { Type, type Static } from 'typebox';
 import { holdFields } from './hold.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, MAX_PROBED } from './limits.js';
 import { type Instance, STATUSES } from './instance.js';
 import { AFTER_PATTERN, blank, CommaList, GroupName, Incarnation, InstanceId, IntervalMs, LABEL_KEY_PATTERN, Revision, TypeName } from './names.js';
 
-export const MAX_LIMIT = 10_000;
-export const DEFAULT_LIMIT = 1000;
-/** With healthCheck: probing is work for the gateway and its network. */
-export const MAX_PROBED = 500;
 
 export const InstanceParams = Type.Object({ id: InstanceId }, { additionalProperties: false });
 

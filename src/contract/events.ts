@@ -1,13 +1,8 @@
 import { Type, type Static } from 'typebox';
 import { holdFields } from './hold.js';
 import type { Instance } from './instance.js';
+import { CHANGE_KINDS, HOLD_KINDS, INSTANCE_KINDS } from './limits.js';
 import { blank, CommaList, GroupName, Incarnation, InstanceId, Revision, Timestamp, TypeName } from './names.js';
-
-const INSTANCE_KINDS = ['registered', 'updated', 'removed', 'expired', 'restored'] as const;
-const HOLD_KINDS = ['held', 'released'] as const;
-export const CHANGE_KINDS = [...INSTANCE_KINDS, ...HOLD_KINDS] as const;
-/** What a change can be. */
-export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
 export const DEFAULT_EVENTS = 100;
 const MAX_EVENTS = 1000;

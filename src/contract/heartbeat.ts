@@ -1,9 +1,8 @@
 import { Type, type Static } from 'typebox';
+import { MAX_BEATS } from './limits.js';
 import { InstanceId, IntervalMs, Revision, Timestamp } from './names.js';
 import { beatFields } from './instance.js';
 import { ProblemCode } from './problem.js';
-
-export const MAX_BEATS = 1000;
 
 export const Heartbeat = Type.Object(beatFields, {
   $id: 'Heartbeat',

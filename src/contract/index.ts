@@ -4,6 +4,7 @@ export * from './formats.js';
 export * from './heartbeat.js';
 export * from './hold.js';
 export * from './instance.js';
+export * from './limits.js';
 export * from './locks.js';
 export * from './names.js';
 export * from './networks.js';

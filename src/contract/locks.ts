@@ -1,9 +1,6 @@
 import { Type, type Static } from 'typebox';
+import { MAX_LOCK_SECONDS, MAX_LOCK_WAIT_MS } from './limits.js';
 import { Name, Timestamp } from './names.js';
-
-/** Longer a lock is not held without being renewed, nor waited for. */
-export const MAX_LOCK_SECONDS = 3600;
-export const MAX_LOCK_WAIT_MS = 30_000;
 
 const LockName = Name('Name of the lock', 'shop-42');
 const Lease = Name('Names this attempt. Repeat it in retries; made for you unless given', '01JD3V6C8Q4W9X2Z5T7B1N0M3K');

@@ -8,7 +8,7 @@ import { revisionOf } from '../registry/revision.js';
 import type { ReplicaRegistry } from '../registry/served/replica-registry.js';
 import { View } from '../registry/view/view.js';
 import { WatchHub } from '../registry/watch/hub.js';
-import { openReaderConnection, openStore } from './open-store.js';
+import { opened, openStore } from './open-store.js';
 import { createConnection, type ConnectionConfig } from './connect/connection.js';
 import { parseRedisUrl } from './connect/url.js';
 import { Reader } from './follow/reader.js';
@@ -25,10 +25,9 @@ export interface DirectOptions {
   log: { info: (about: object, message: string) => void; warn: (about: object, message: string) => void };
 }
 
-type Closers = (() => Promise<void> | void)[];
-
 export interface Direct extends Registry {
   locks: Locks;
+  watch: (...args: [...Parameters<Registry['watch']>, up?: () => void]) => AsyncIterable<WatchMessage>;
   close: () => Promise<void>;
 }
 
@@ -47,24 +46,26 @@ export async function openDirect({ redisUrl, prefix, log: told }: DirectOptions)
   const log = { info: told.info.bind(told), warn: told.warn.bind(told), error: told.warn.bind(told) } as Logger;
   const target = parseRedisUrl(redisUrl);
   const store = await openStore({ target }, { prefix, eventsMax: EVENTS_MAX, plainLua: false }, log);
-  const closers: Closers = [() => store.connection.disconnect()];
-  const registrar = new RedisRegistrar(store);
-  let opening: Promise<ReplicaRegistry> | undefined;
-  const served = () => (opening ??= openView(store, { target }, log, closers).catch((error: unknown) => {
-    opening = undefined;
-    throw error;
-  }));
-  /** Writes go by the view's side where there is one: it knows what Redis may have lost. */
-  const writes = async () => (opening ? served() : registrar);
-
   const locks = new RedisLocks(store, createConnection('news', { target }, log));
-  closers.push(() => locks.end());
+  const registrar = new RedisRegistrar(store);
+  let opening: Promise<Viewed> | undefined;
+  /** Writes go by its side once it is there: it knows what Redis may have lost. They do not wait for it. */
+  let viewed: Viewed | undefined;
+  const open = () => (opening ??= openView(store, { target }, log).then(
+    (ready) => (viewed = ready),
+    (error: unknown) => {
+      opening = undefined; // the next read tries again
+      throw error;
+    },
+  ));
+  const served = async () => (await open()).registry;
+  const writes = () => viewed?.registry ?? registrar;
   return {
     locks,
-    register: async (...args) => (await writes()).register(...args),
-    heartbeat: async (beats) => (await writes()).heartbeat(beats),
-    patch: async (...args) => (await writes()).patch(...args),
-    remove: async (...args) => (await writes()).remove(...args),
+    register: (...args) => writes().register(...args),
+    heartbeat: (beats) => writes().heartbeat(beats),
+    patch: (...args) => writes().patch(...args),
+    remove: (...args) => writes().remove(...args),
     release: (...args) => registrar.release(...args),
     find: async (...args) => (await served()).find(...args),
     discover: async (query, need) => {
@@ -80,31 +81,53 @@ export async function openDirect({ redisUrl, prefix, log: told }: DirectOptions)
       const events = changes.map((change) => JSON.parse(changeJson(change)) as EventsReply['events'][number]);
       return { events, ...(next !== undefined && { next: revisionOf({ epoch, id: next }) }), ...(gap && { gap }) };
     },
-    watch: (query, from, signal) => watch(served, query, from, signal),
+    watch: (...args) => watch(served, ...args),
     close: async () => {
-      for (const close of closers.reverse()) await close();
+      await opening?.then(({ close }) => close(), () => undefined);
+      locks.end();
+      store.connection.disconnect();
     },
   };
 }
 
-/** Loads the registry, and follows it from then on. @throws {RegistryError} store_unavailable when that takes longer than 5 s. */
-async function openView(store: Store, config: ConnectionConfig, log: Logger, closers: Closers): Promise<ReplicaRegistry> {
+interface Viewed {
+  registry: ReplicaRegistry;
+  close: () => Promise<void>;
+}
+
+/** Loads the registry, and follows it from then on. @throws {RegistryError} store_unavailable when that takes longer than 5 s: nothing is left open then. */
+async function openView(store: Store, config: ConnectionConfig, log: Logger): Promise<Viewed> {
   const view = new View({ hub: new WatchHub(messageFrames, { ended: () => undefined }), maxStaleMs: MAX_STALE_MS });
-  const [connection, news] = [await openReaderConnection(config, log), await openReaderConnection(config, log, 'news')];
+  const [connection, news] = [createConnection('reader', config, log), createConnection('news', config, log)];
   let isLoaded: () => void = () => undefined;
   const loaded = new Promise<void>((resolve) => (isLoaded = resolve));
   const nothing = () => undefined;
   const observer = { reachable: nothing, applied: nothing, loaded: () => isLoaded(), recovered: nothing, diverged: nothing };
   const reader = new Reader({ ...store, connection }, news, view, { offlineMs: OFFLINE_MS, ownStore: false, observer }, log);
-  closers.push(() => reader.stop(), () => view.end());
-  await reader.start();
-  const late = new RegistryError('store_unavailable', 'the registry could not be read in time: try again');
-  await Promise.race([loaded, new Promise<never>((_, reject) => setTimeout(reject, LOADED_WITHIN_MS, late).unref())]);
-  return serve(store, view);
+  const close = async () => {
+    view.end();
+    await reader.stop(); // closes both
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RegistryError('store_unavailable', 'the registry could not be read in time: try again')), LOADED_WITHIN_MS);
+  });
+  try {
+    await opened(news, config);
+    await opened(connection, config, { check: () => reader.start() });
+    await Promise.race([loaded, late]);
+    return { registry: serve(store, view), close };
+  } catch (error) {
+    await close();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-async function* watch(served: () => Promise<ReplicaRegistry>, query: Parameters<Registry['watch']>[0], from: string | undefined, signal: AbortSignal): AsyncGenerator<WatchMessage> {
+async function* watch(served: () => Promise<ReplicaRegistry>, query: Parameters<Registry['watch']>[0], from: string | undefined, signal: AbortSignal, up?: () => void): AsyncGenerator<WatchMessage> {
   const messages = new Messages(signal);
   await (await served()).watch(query, from, messages.sink);
+  up?.();
   yield* messages;
 }

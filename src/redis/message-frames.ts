@@ -1,4 +1,3 @@
-import type { Change } from '../contract/index.js';
 import { changeJson, departureByMoveJson } from '../registry/log/change.js';
 import type { WatchMessage } from '../registry/registry.js';
 import { revisionOf } from '../registry/revision.js';
@@ -27,7 +26,6 @@ const ENOUGH = 1000;
 /** A watch in this process, for whoever pulls. */
 export class Messages implements AsyncIterable<WatchMessage> {
   #waiting: WatchMessage[] = [];
-  #part = '';
   #ended = false;
   #wake: () => void = () => undefined;
   #drained: () => void = () => undefined;
@@ -49,10 +47,9 @@ export class Messages implements AsyncIterable<WatchMessage> {
     signal.addEventListener('abort', () => this.#end(), { once: true });
   }
 
+  /** Whole lines: a watcher writes frames, one or several. */
   #push(text: string): boolean {
-    const lines = (this.#part + text).split('\n');
-    this.#part = lines.pop() ?? '';
-    for (const one of lines) this.#waiting.push(JSON.parse(one) as WatchMessage & { data: Change });
+    for (const one of text.split('\n')) if (one !== '') this.#waiting.push(JSON.parse(one) as WatchMessage);
     this.#wake();
     return this.#waiting.length < ENOUGH;
   }

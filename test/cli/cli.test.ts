@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { openClient } from '../client/helpers.js';
 import { freshDir } from '../helpers/boot.js';
+import { connect } from '../../src/cli/connect.js';
 import { table } from '../../src/cli/print.js';
 import { TOKEN } from '../helpers/gateway.js';
 import { freePort } from '../helpers/ports.js';
@@ -147,6 +148,31 @@ test('a list that is kept up to date shows who comes, as JSON where there is no 
   const { said } = start(['list', '--type', 'game', '--watch', '--json'], environment);
   await client.register({ type: 'game', hostname: 'h', instanceId: 'a', incarnation: 'life-1' });
   await until(() => said.out.trim().split('\n').at(-1)?.includes('"a"'), 10_000);
+});
+
+test('a list that is kept up to date shows whom it was asked for, of all types too', async () => {
+  const { environment, client } = await open();
+  const { said } = start(['list', '--watch', '--label', 'zone=a'], environment);
+  await client.register({ type: 'game', hostname: 'h', instanceId: 'far', incarnation: 'life-1', labels: { zone: 'b' } });
+  await client.register({ type: 'chat', hostname: 'h', instanceId: 'near', incarnation: 'life-1', labels: { zone: 'a' } });
+  await until(() => said.out.trim().split('\n').at(-1)?.includes('near'), 10_000);
+  expect(said.out).not.toContain('far');
+});
+
+test('the token of this folder is for a gateway of this machine, and a file that is named goes before the environment', () => {
+  const dir = freshDir();
+  const here = process.cwd();
+  mkdirSync(join(dir, '.rollcall'));
+  writeFileSync(join(dir, '.rollcall', 'token'), 'of-this-folder\n');
+  writeFileSync(join(dir, 'named'), 'of-the-file\n');
+  process.chdir(dir);
+  try {
+    const token = (options: object, environment = {}) => connect(options, environment).settings.apiToken;
+    expect([token({}), token({ url: 'http://localhost:8080' }), token({ url: 'https://rollcall.example.com' })]).toEqual(['of-this-folder', 'of-this-folder', undefined]);
+    expect([token({}, { ROLLCALL_TOKEN: 'given' }), token({ tokenFile: 'named' }, { ROLLCALL_TOKEN: 'given' })]).toEqual(['given', 'of-the-file']);
+  } finally {
+    process.chdir(here);
+  }
 });
 
 test('what others chose to be called cannot move the cursor', () => {

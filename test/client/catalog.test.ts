@@ -98,6 +98,19 @@ test('when a gateway goes it goes on at another, and misses nothing', async () =
   await until(() => idsOf(chat).join() === 'b');
 });
 
+test('it is live again when a gateway is back, though nothing has changed meanwhile', async () => {
+  const { client, baseURL } = await openClient();
+  await register(client, 'a');
+  const gate = await openGate(Number(new URL(baseURL).port));
+  onTestFinished(gate.close);
+  const chat = open({ type: 'chat' }, clientOf({ baseURL: `http://127.0.0.1:${gate.port}`, timeoutMs: 300 }));
+  await until(() => chat.live && chat.instances.length === 1);
+  gate.cut();
+  await until(() => !chat.live);
+  gate.mend();
+  await until(() => chat.live, 10_000);
+});
+
 test('while no gateway answers the last list stays, also for a process that starts then', async () => {
   const folder = mkdtempSync(pathOf(tmpdir(), 'rollcall-catalog-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));

@@ -2,7 +2,10 @@ import type { AddressInfo } from 'node:net';
 import type { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { createClient, type Client, type Lock } from '../../src/client/index.js';
-import { buildGateway, caller, TOKEN } from '../helpers/gateway.js';
+import { createConnection } from '../../src/redis/connect/connection.js';
+import { parseRedisUrl } from '../../src/redis/connect/url.js';
+import { RedisLocks } from '../../src/redis/locks/redis-locks.js';
+import { buildGateway, caller, silent, TOKEN } from '../helpers/gateway.js';
 import { secretOf, tokensOf } from '../helpers/tokens.js';
 import { until } from '../helpers/until.js';
 import { clientOf } from './helpers.js';
@@ -146,6 +149,33 @@ test('who goes away while it waits loses its place, at once', async () => {
   gone.abort(new Error('no longer'));
   await expect(waiting).rejects.toThrow('no longer');
   await until(async () => (await locks.look('shop')).waiting === 0);
+});
+
+test('an attempt that goes on at another replica is not ended by the one that it left', async () => {
+  const one = await buildGateway();
+  const other = await buildGateway({ prefix: one.prefix });
+  const [here, there] = [one, other].map((gateway) => clientOf({ baseURL: addressOf(gateway) }).backend.locks) as [Client['backend']['locks'], Client['backend']['locks']];
+  await here.acquire('shop', { owner: 'a', ttlMs: 60_000, lease: 'holder', waitMs: 0 });
+  const gone = new AbortController();
+  const left = codeOf(here.acquire('shop', { owner: 'b', ttlMs: 60_000, lease: 'moving', waitMs: 20_000, signal: gone.signal }));
+  await until(async () => (await here.look('shop')).waiting === 1);
+  const moved = there.acquire('shop', { owner: 'b', ttlMs: 60_000, lease: 'moving', waitMs: 20_000 });
+  await pause(200); // it waits at both
+  gone.abort();
+  await left;
+  await here.release('shop', 'holder');
+  const { fencingToken } = await moved;
+  await one.store.scripts.run(one.store.connection, 'unlock', ['moving', 'shop', 'a-replica'], one.keys.lock('shop')); // as a replica does that finds out late
+  expect(await there.look('shop')).toMatchObject({ held: true, owner: 'b', fencingToken });
+});
+
+test('a lock that is free is not taken for a caller that has gone', async () => {
+  const { store } = await buildGateway();
+  const locks = new RedisLocks(store, createConnection('news', { target: parseRedisUrl(inject('redisUrl')) }, silent));
+  onTestFinished(() => locks.end());
+  const gone = AbortSignal.abort();
+  expect(await codeOf(locks.acquire('shop', { owner: 'a', ttlMs: 60_000, lease: 'lease-1', waitMs: 5000, signal: gone }))).not.toBe('done');
+  expect((await locks.look('shop')).held).toBe(false);
 });
 
 test('who waits at one replica is woken by a release at another, and at one that shuts down is sent on', { timeout: 20_000 }, async () => {

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { expect, onTestFinished, test } from 'vitest';
 import { join } from '../../src/client/index.js';
-import { openGate } from '../helpers/redis-gate.js';
+import { openGate, Trap } from '../helpers/redis-gate.js';
 import { freePort } from '../helpers/ports.js';
 import { buildGateway, registration } from '../helpers/gateway.js';
 import { until } from '../helpers/until.js';
@@ -118,6 +118,28 @@ test('performance that the gateway refuses is left out, and the lease is kept', 
   await until(async () => (await client.get(session.instanceId, { strong: true }))?.lastHeartbeat !== before?.lastHeartbeat);
   await until(() => lines.includes('heartbeat refused'));
   expect(session.state).toBe('joined');
+});
+
+test('performance that is wrong from the first is no reason not to be there, nor a function for it that throws', async () => {
+  const { client } = await openClient();
+  for (const performance of [() => ({ text: 'x'.repeat(5000) }), () => { throw new Error('of the caller'); }]) {
+    const session = leaving(join({ type: 'game', performance }, client));
+    await session.registered;
+    expect((await client.get(session.instanceId, { strong: true }))?.performance).toBeUndefined();
+  }
+});
+
+test('who leaves while its registration is still on its way is removed when that has arrived', async () => {
+  const { client, baseURL } = await openClient();
+  const gate = await openGate(Number(new URL(baseURL).port));
+  onTestFinished(gate.close);
+  let release: (() => Promise<void>) | undefined;
+  gate.arm(new Trap('POST /sd/v1/instances', (_, letGo) => (release = letGo)));
+  const session = join({ type: 'game', privateIp: '192.0.2.1' }, clientOf({ baseURL: `http://127.0.0.1:${gate.port}` }));
+  await until(() => release !== undefined);
+  await session.leave();
+  void release?.();
+  await until(async () => (await client.history({ instanceId: session.instanceId })).events.map(({ kind }) => kind).join() === 'removed,registered');
 });
 
 test('a token that is refused is no reason to stop: it is told, and tried again slowly', async () => {

@@ -65,11 +65,11 @@ export class Catalog extends Emitter<CatalogEvents> {
   /** @throws {RollcallError} invalid_request, which names the option. */
   constructor(
     private readonly client: Client,
-    private readonly options: CatalogOptions,
+    private readonly options: Partial<CatalogOptions>,
   ) {
     super();
     const { type, strategy = 'round-robin', group, fallbackGroups, file } = options;
-    if (typeof type !== 'string' || type === '') throw new RollcallError('invalid_request', 'catalog: type must be given');
+    if (type !== undefined && (typeof type !== 'string' || type === '')) throw new RollcallError('invalid_request', 'catalog: type must be given');
     if (!STRATEGIES.includes(strategy)) throw new RollcallError('invalid_request', `catalog: strategy must be one of ${STRATEGIES.join(', ')}`);
     if (fallbackGroups && group === undefined) throw new RollcallError('invalid_request', 'catalog: fallbackGroups needs group');
     this.#ejected = new Ejected(client, () => this.#instances);
@@ -127,9 +127,10 @@ export class Catalog extends Emitter<CatalogEvents> {
     const { type, group, fallbackGroups, strategy } = this.options;
     const kept = await this.#keeping?.read();
     if (kept && !this.#live) this.#replace(new Map(kept.map((one) => [one.instanceId, one])));
-    const query = { type, ...(group !== undefined && !fallbackGroups && { group }), ...((strategy === 'least-load' || strategy === 'two-choices') && { performance: true }) };
+    const query = { ...(type !== undefined && { type }), ...(group !== undefined && !fallbackGroups && { group }), ...((strategy === 'least-load' || strategy === 'two-choices') && { performance: true }) };
     const connected = (is: boolean, reason?: unknown) => {
       this.#live = is;
+      this.#coming = undefined; // of a stream that broke off
       this.emit('connected', { connected: is, reason });
     };
     for await (const message of follow(this.client.backend, query, this.#over.signal, this.client.settings.log, { connected })) this.#take(message);
@@ -173,7 +174,7 @@ export class Catalog extends Emitter<CatalogEvents> {
   async #settle() {
     if (this.#doubtful.size === 0) return;
     const { type, group } = this.options;
-    const certain = await this.client.backend.discover({ type, ...(group !== undefined && { group }), limit: 1 }).then(
+    const certain = await this.client.backend.discover({ ...(type !== undefined && { type }), ...(group !== undefined && { group }), limit: 1 }).then(
       ({ staleMs, recoveringMs }) => staleMs === undefined && recoveringMs === undefined,
       () => false,
     );
@@ -202,7 +203,7 @@ export class Catalog extends Emitter<CatalogEvents> {
   #changed(added: string[], removed: string[]) {
     const { type, group } = this.options;
     const instances = this.#instances.size;
-    if (added.length > 0 || removed.length > 0) this.client.settings.log.info({ type, ...(group !== undefined && { group }), instances, added: added.length, removed: removed.length }, `${instances} instances`);
+    if (added.length > 0 || removed.length > 0) this.client.settings.log.info({ ...(type !== undefined && { type }), ...(group !== undefined && { group }), instances, added: added.length, removed: removed.length }, `${instances} instances`);
     this.#keeping?.write(this.instances);
     this.emit('change', { instances, added, removed });
   }

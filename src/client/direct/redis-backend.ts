@@ -2,15 +2,13 @@ import type { HeartbeatReply } from '../../contract/index.js';
 import { RegistryError } from '../../registry/errors.js';
 import { heartbeatIntervalMs } from '../../registry/lease.js';
 import type { Registry } from '../../registry/registry.js';
-import type { Backend } from '../base/backend.js';
+import type { Freshness } from '../../registry/queries.js';
+import { CALLER, type Backend, type Search } from '../base/backend.js';
 import { RollcallError } from '../base/errors.js';
 import type { Settings } from '../base/options.js';
 
 /** As long as a gateway allows unless it is told otherwise. */
 const LEASE = { minSeconds: 2, maxSeconds: 3600 };
-/** Whose name stands in the log of changes. */
-const CALLER = { name: 'redis-client' };
-
 const opening = async ({ redisUrl = '', keyPrefix, log }: Settings) => {
   const [{ openDirect }, { completeRegistration }] = await Promise.all([import('../../redis/direct.js'), import('../../registry/registration.js')]);
   return { registry: await openDirect({ redisUrl, prefix: keyPrefix, log }), completeRegistration };
@@ -48,7 +46,6 @@ export function redisBackend(settings: Settings): Backend {
         if (result?.status !== 200) throw new RollcallError(result?.code ?? 'internal', result?.detail ?? `'${beat.instanceId}': ${result?.code}`);
         return { nextHeartbeatMs: pace(result.ttlMs), expiresAt: new Date(result.expiresAtMs).toISOString(), revision: result.revision };
       }),
-    healthy: () => Promise.reject(new RollcallError('invalid_request', 'healthCheck: only a gateway connects to instances; use mode http')),
     ...verbs(ask),
     locks: {
       acquire: (name, attempt) => ask(({ locks }) => locks.acquire(name, attempt)),
@@ -56,9 +53,9 @@ export function redisBackend(settings: Settings): Backend {
       release: (name, lease) => ask(({ locks }) => locks.release(name, lease)),
       look: (name) => ask(({ locks }) => locks.look(name)),
     },
-    async *watch(query, from, signal) {
+    async *watch(query, from, signal, up) {
       try {
-        yield* (await open()).registry.watch(query, from, signal);
+        yield* (await open()).registry.watch(query, from, signal, up);
       } catch (error) {
         throw asOurs(error);
       }
@@ -72,13 +69,16 @@ export function redisBackend(settings: Settings): Backend {
 
 function verbs(ask: <T>(call: (registry: Registry) => Promise<T>) => Promise<T>): Omit<Registry, 'watch'> {
   return {
-    register: (registration) => ask((registry) => registry.register(registration, CALLER)),
+    register: (...args) => ask((registry) => registry.register(...args)),
     heartbeat: (beats) => ask((registry) => registry.heartbeat(beats)),
-    patch: (id, patch, _caller, guard) => ask((registry) => registry.patch(id, patch, CALLER, guard)),
-    remove: (id, guard) => ask((registry) => registry.remove(id, guard, CALLER)),
-    release: (home) => ask((registry) => registry.release(home, CALLER)),
+    patch: (...args) => ask((registry) => registry.patch(...args)),
+    remove: (...args) => ask((registry) => registry.remove(...args)),
+    release: (...args) => ask((registry) => registry.release(...args)),
     find: (id, need) => ask((registry) => registry.find(id, need)),
-    discover: (query, need) => ask((registry) => registry.discover(query, need)),
+    discover: ({ healthCheck, ...query }: Search, need?: Freshness) =>
+      healthCheck
+        ? Promise.reject(new RollcallError('invalid_request', 'healthCheck: only a gateway connects to instances; use mode http'))
+        : ask((registry) => registry.discover(query, need)),
     groups: (need) => ask((registry) => registry.groups(need)),
     history: (query) => ask((registry) => registry.history(query)),
   };

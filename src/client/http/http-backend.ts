@@ -1,3 +1,4 @@
+import { CHANGE_KINDS, MAX_BEATS } from '../../contract/limits.js';
 import type { Change, DiscoverReply, EventsReply, GroupsReply, HeartbeatReply, Instance, LockReply, LockState } from '../../contract/index.js';
 import type { BeatResult, Certainty, WatchMessage } from '../../registry/registry.js';
 import type { Freshness, WatchQuery } from '../../registry/queries.js';
@@ -7,10 +8,7 @@ import type { Locks } from '../../registry/locks.js';
 import { eventsOf } from './event-stream.js';
 import type { Call, Reply, Transport } from './transport.js';
 
-/** What one batch may hold. */
-const MAX_BEATS = 1000;
-const PROBED_AT_ONCE = 500;
-const EVENTS = ['snapshot', 'registered', 'updated', 'removed', 'expired', 'held', 'released', 'restored', 'bookmark', 'reset', 'performance'];
+const EVENTS: readonly string[] = [...CHANGE_KINDS, 'snapshot', 'bookmark', 'reset', 'performance'];
 
 const part = encodeURIComponent;
 const freshness = ({ minRevision, strong }: Freshness = {}) => ({ minRevision, consistency: strong ? 'strong' : undefined });
@@ -24,8 +22,7 @@ export function httpBackend(transport: Transport): Backend {
   return {
     ...writes(send),
     ...reads(send),
-    healthy: ({ type, group }) => probed(send, { type, group, healthCheck: 'true', limit: String(PROBED_AT_ONCE) }),
-    watch: (query, from, signal) => watchOnce(transport, query, from, signal),
+    watch: (...args) => watchOnce(transport, ...args),
     locks: locksOver(send),
     close: () => Promise.resolve(),
   };
@@ -73,8 +70,8 @@ function reads(send: Send): Pick<Backend, 'find' | 'discover' | 'groups' | 'hist
         throw error;
       }
     },
-    discover: async ({ type, group, statuses, labels, after, limit, offline }, need) => {
-      const query = { type, group, status: statuses?.join(','), after, limit: String(limit), include: offline ? 'offline' : undefined, ...labelsOf(labels), ...freshness(need) };
+    discover: async ({ type, group, statuses, labels, after, limit, offline, healthCheck }, need) => {
+      const query = { type, group, status: statuses?.join(','), after, limit: String(limit), include: offline ? 'offline' : undefined, healthCheck: healthCheck ? 'true' : undefined, ...labelsOf(labels), ...freshness(need) };
       const reply = await send({ path: '/instances', query });
       const { headers } = reply;
       return { ...(reply.body as DiscoverReply), revision: headers.get('x-revision') ?? '', etag: headers.get('etag') ?? '', ...certaintyOf(reply) };
@@ -91,15 +88,12 @@ function reads(send: Send): Pick<Backend, 'find' | 'discover' | 'groups' | 'hist
   };
 }
 
-/** Longer than it waits. */
-const LOCK_REPLY_MS = 10_000;
-
 function locksOver(send: Send): Locks {
   const at = (name: string) => `/locks/${part(name)}`;
   return {
     acquire: async (name, { owner, ttlMs, lease, waitMs, signal }) => {
       const body = { owner, ttlSeconds: ttlMs / 1000, lease, waitMs };
-      return (await send({ method: 'POST', path: at(name), body, signal, ...(waitMs > 0 && { timeoutMs: waitMs + LOCK_REPLY_MS }) })).body as LockReply;
+      return (await send({ method: 'POST', path: at(name), body, signal, waitMs })).body as LockReply;
     },
     renew: async (name, lease, ttlMs) => (await send({ method: 'POST', path: `${at(name)}/renew`, body: { lease, ttlSeconds: ttlMs / 1000 } })).body as LockReply,
     release: async (name, lease) => void (await send({ method: 'DELETE', path: at(name), query: { lease } })),
@@ -107,22 +101,12 @@ function locksOver(send: Send): Locks {
   };
 }
 
-/** Probing may take a gateway two seconds a page. */
-async function probed(send: Send, query: Record<string, string>): Promise<Instance[]> {
-  const all: Instance[] = [];
-  for (let after: string | undefined; ; ) {
-    const { instances, next } = (await send({ path: '/instances', query: { ...query, after } })).body as DiscoverReply;
-    all.push(...instances);
-    if (next === undefined) return all;
-    after = next;
-  }
-}
-
 /** One stream, until it ends. Events that this version does not know are left out, as the API asks. */
-async function* watchOnce(transport: Transport, { type, group, performance }: WatchQuery, from: string | undefined, signal: AbortSignal): AsyncGenerator<WatchMessage> {
+async function* watchOnce(transport: Transport, { type, group, performance }: WatchQuery, from: string | undefined, signal: AbortSignal, opened?: () => void): AsyncGenerator<WatchMessage> {
   const query = { type, group, performance: performance ? 'true' : undefined };
   try {
     const body = await transport.open({ path: '/watch', query, headers: { accept: 'text/event-stream', ...(from !== undefined && { 'last-event-id': from }) } }, signal);
+    opened?.();
     for await (const { event = '', id, data } of eventsOf(body, signal)) {
       if (EVENTS.includes(event)) yield { ...(id !== undefined && id !== '' && { id }), event, data: JSON.parse(data) as Change } as WatchMessage;
     }

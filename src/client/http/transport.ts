@@ -19,8 +19,8 @@ export interface Call {
   query?: Record<string, string | undefined>;
   body?: unknown;
   headers?: Record<string, string>;
-  /** Instead of the usual: a long poll takes longer. */
-  timeoutMs?: number;
+  /** The answer may be kept back for so long on purpose: each try, and the whole call, may take that much longer. */
+  waitMs?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -32,6 +32,8 @@ export interface Reply {
 
 /** A try is given at least this, in ms, however many gateways are left to be asked. */
 const TRY_MS = 1000;
+/** A call that waits has its wait, and so much. */
+const WAITED_FOR_MS = 10_000;
 /** Between two rounds over all gateways, in ms: doubled each time, and spread. */
 const PAUSE_MS = 100;
 const MAX_PAUSE_MS = 1000;
@@ -49,11 +51,12 @@ export class Transport {
   /** @throws {RollcallError} the API's code; `unreachable` when nobody answered in time. Rejects with the signal's reason when that aborts. */
   async send(call: Call): Promise<Reply> {
     const { baseURLs, timeoutMs: usual } = this.options;
-    const until = performance.now() + (call.timeoutMs ?? usual);
+    const { waitMs = 0 } = call;
+    const until = performance.now() + waitMs + (waitMs > 0 ? WAITED_FOR_MS : usual);
     for (let tries = 0; ; tries++) {
       const left = until - performance.now();
       const round = tries % baseURLs.length;
-      const share = Math.min(left, Math.max(TRY_MS, left / (baseURLs.length - round)));
+      const share = Math.min(left, Math.max(waitMs + TRY_MS, left / (baseURLs.length - round)));
       try {
         return await this.#try(call, Math.max(1, share));
       } catch (error) {

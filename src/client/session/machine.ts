@@ -7,7 +7,7 @@ export type Machine = Pick<Registration, 'hostname' | 'privateIp' | 'systemInfo'
 const CONNECT_WITHIN_MS = 1000;
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
 
-/** In Node, Deno and Bun. Elsewhere there is no machine to speak of, and `hostname` has to be given. */
+/** Where this runs on a machine of its own. In a browser there is none to speak of, and `hostname` has to be given. Without `towards` no address is looked for. */
 export async function describeMachine(towards: string | undefined): Promise<Partial<Machine>> {
   const os = await import('node:os').catch(() => undefined);
   if (!os) return {};

@@ -1,5 +1,5 @@
 import { ulid } from 'ulid';
-import type { Heartbeat, Registration, Status } from '../../contract/index.js';
+import type { Heartbeat, Status } from '../../contract/index.js';
 import type { Identified } from '../base/backend.js';
 import type { Client } from '../verbs/client.js';
 import { Emitter } from '../base/emitter.js';
@@ -7,35 +7,8 @@ import { isPassing, RollcallError } from '../base/errors.js';
 import { sleep } from '../base/sleep.js';
 import { keepAlive } from '../verbs/keep-alive.js';
 import { describeMachine, watchPerformance } from './machine.js';
+import type { JoinOptions, SessionEvents, SessionState } from './session-options.js';
 import { leaveWithSignals } from './signals.js';
-
-/**
- * `joining`: not registered yet. `joined`: the registry has acknowledged it lately. `unsure`: no acknowledgement for longer than an
- * interval. `lost`: none for a whole lease, so others may not see it any more; it goes on trying. `superseded`: another process has the id, for good.
- * `left`: by `leave`.
- */
-export type SessionState = 'joining' | 'joined' | 'unsure' | 'lost' | 'superseded' | 'left';
-
-export interface SessionEvents extends Record<string, unknown> {
-  state: { state: SessionState; was: SessionState };
-  /** Registered for the first time. */
-  registered: { instanceId: string; incarnation: string };
-  /** Not listed any more, as far as it can tell: silence for a whole lease, swept, or another process has the id. */
-  lost: { reason: 'silence' | 'unknown' | 'superseded' };
-  /** Registered again, as the same process, after it was lost. */
-  registeredAgain: { instanceId: string };
-  /** A registration was refused. It goes on trying. */
-  refused: { error: unknown };
-}
-
-/** What to register. `hostname`, `privateIp` and `systemInfo` are found out where they are absent; `incarnation` is this process's own. */
-export type JoinOptions = Omit<Registration, 'incarnation' | 'hostname' | 'performance'> & {
-  hostname?: string;
-  /** Sent with every heartbeat. Unless given: load for each core, memory in MiB, lag of the event loop in ms. False: nothing. */
-  performance?: (() => Record<string, unknown>) | false;
-  /** On SIGTERM and SIGINT: status `shutting_down`, then, after `drainMs`, `leave`, and the signal takes its course. */
-  leaveOnSignals?: boolean | { drainMs?: number };
-};
 
 /** Between two tries to register, in ms, at most; what is refused for good is tried as slowly as this too. */
 const AGAIN_MS = 10_000;
@@ -105,12 +78,17 @@ export class Session extends Emitter<SessionEvents> {
     if (this.#state === 'left' || this.#state === 'superseded') return true;
     this.#become('left');
     this.#end();
-    const { type, group } = this.#described;
     const { instanceId, incarnation } = this;
     if (Object.keys(last).length > 0) await this.client.heartbeat(instanceId, { incarnation, ...last }).catch(() => undefined);
-    const gone = await this.client.remove(this.instanceId, type, group, this.incarnation).then(() => true, (error: unknown) => !isPassing(error));
-    this.client.settings.log.info({ instanceId: this.instanceId, gone }, 'left the registry');
+    const gone = await this.#remove();
+    this.client.settings.log.info({ instanceId, gone }, 'left the registry');
     return gone;
+  }
+
+  /** True when it is known to be gone. */
+  #remove(): Promise<boolean> {
+    const { type, group } = this.#described;
+    return this.client.remove(this.instanceId, type, group, this.incarnation).then(() => true, (error: unknown) => !isPassing(error));
   }
 
   async #run(performance: JoinOptions['performance']) {
@@ -133,11 +111,11 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Tries for as long as it takes: a gateway that is down fails nobody. Resolves to the interval of heartbeats; undefined when it is over. */
   async #register(): Promise<number | undefined> {
-    for (let tries = 0; !this.#over.signal.aborted; tries++) {
+    for (let [tries, refused] = [0, false]; !this.#over.signal.aborted; tries++) {
       const sentAt = performance.now();
       try {
-        const { heartbeatIntervalMs } = await this.client.backend.announce(await this.#registration());
-        if (this.#over.signal.aborted) return undefined;
+        const { heartbeatIntervalMs } = await this.client.backend.announce(await this.#registration(refused));
+        if (this.#over.signal.aborted) return void this.#remove(); // it left meanwhile, and the registry has it again
         const first = this.#state === 'joining';
         this.#acknowledged(sentAt, heartbeatIntervalMs);
         const { instanceId, incarnation } = this;
@@ -146,6 +124,7 @@ export class Session extends Emitter<SessionEvents> {
         else this.emit('registeredAgain', { instanceId });
         return heartbeatIntervalMs;
       } catch (error) {
+        refused = error instanceof RollcallError && error.code === 'invalid_request';
         if (!isPassing(error)) this.client.settings.log.warn({ err: error, instanceId: this.instanceId }, 'registration refused: trying again');
         else if (tries === 0) this.client.settings.log.warn({ err: error, instanceId: this.instanceId }, 'not registered yet: trying again');
         this.emit('refused', { error });
@@ -156,15 +135,15 @@ export class Session extends Emitter<SessionEvents> {
     return undefined;
   }
 
-  async #registration(): Promise<Identified> {
+  /** What was refused as wrong may be the performance, which is no reason not to be there. */
+  async #registration(refused: boolean): Promise<Identified> {
     const { baseURLs, redisUrl } = this.client.settings;
-    const found = await describeMachine(baseURLs[0] ?? redisUrl);
+    const { privateIp: own, publicIp } = this.#described;
+    const found = await describeMachine(own === undefined && publicIp === undefined ? (baseURLs[0] ?? redisUrl) : undefined);
     const { hostname = found.hostname, ...given } = this.#described;
     if (hostname === undefined) throw new RollcallError('invalid_request', 'join: hostname must be given here, there is no machine to ask');
-    const performance = this.#performance?.();
     this.#said = this.#changes; // all of it is in what is described
-    const privateIp = given.privateIp ?? (given.publicIp === undefined ? found.privateIp : undefined);
-    return { ...(found.systemInfo && { systemInfo: found.systemInfo }), ...given, hostname, ...(privateIp !== undefined && { privateIp }), ...(performance && { performance }) };
+    return { ...found, ...given, hostname, ...(!refused && this.#riding()) };
   }
 
   /** Ends the waiting for the next heartbeat when there is something to say. */
@@ -175,9 +154,18 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   #beat(): Heartbeat {
-    const performance = this.#performance?.();
     this.#said = this.#changes;
-    return { ...this.#changes, ...(performance && { performance }) };
+    return { ...this.#changes, ...this.#riding() };
+  }
+
+  /** A function of the caller's that throws costs its own words only. */
+  #riding(): Pick<Heartbeat, 'performance'> {
+    try {
+      return this.#performance ? { performance: this.#performance() } : {};
+    } catch (err) {
+      this.client.settings.log.warn({ err, instanceId: this.instanceId }, 'no performance is sent: the function for it threw');
+      return {};
+    }
   }
 
   /** The lease is good until one ttl after this was sent, whatever the clocks of others say. */

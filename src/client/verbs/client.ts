@@ -2,7 +2,8 @@ import { ulid } from 'ulid';
 import type { EventsReply, GroupsReply, Heartbeat, HeartbeatReply, Instance, InstancePatch, Registration, Status } from '../../contract/index.js';
 import type { WatchMessage } from '../../registry/registry.js';
 import type { Freshness, WatchQuery } from '../../registry/queries.js';
-import type { Announced, Backend } from '../base/backend.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, MAX_PROBED } from '../../contract/limits.js';
+import { CALLER, type Announced, type Backend, type Search } from '../base/backend.js';
 import { RollcallError } from '../base/errors.js';
 import { linked } from '../base/linked.js';
 import { follow } from './follow.js';
@@ -27,11 +28,6 @@ export interface DiscoverOptions extends Omit<ListQuery, 'type' | 'group' | 'off
 
 /** What one heartbeat may say. */
 export type BeatOptions = Heartbeat;
-
-/** Whose name stands in the log of changes is the token's, or that of the Redis mode. */
-const CALLER = { name: 'client' };
-const PAGE = 1000;
-const WHOLE_GROUP = 10_000;
 
 /**
  * Every verb of the registry, over HTTP or straight to Redis. Each call has a time limit (`timeoutMs`), is repeated within it where that can
@@ -60,21 +56,20 @@ export class Client {
     return this.backend.beat({ instanceId, ...beat });
   }
 
-  /** Everybody in this type and group, on as many pages as it takes. @throws {RollcallError} */
-  async discover(type: string, group: string, { healthCheck = false, status, labels }: DiscoverOptions = {}): Promise<Instance[]> {
-    const all = healthCheck ? await this.backend.healthy({ type, group }) : await this.list({ type, group });
-    const statuses = statusesOf(status);
-    return all.filter((one) => (!statuses || statuses.includes(one.status)) && Object.entries(labels ?? {}).every(([key, value]) => one.labels[key] === value));
+  /** Everybody in this type and group, or whom of them the options mean, on as many pages as it takes. @throws {RollcallError} */
+  discover(type: string, group: string, { healthCheck = false, ...query }: DiscoverOptions = {}): Promise<Instance[]> {
+    return this.#pages({ ...searchOf({ type, group, ...query }), ...(healthCheck && { healthCheck, limit: MAX_PROBED }) });
   }
 
   /** Everybody whom the query means, on as many pages as it takes: what changes between two of them may be missed. @throws {RollcallError} */
-  async list({ type, group, status, labels, offline }: ListQuery = {}, need: Freshness = {}): Promise<Instance[]> {
-    const statuses = statusesOf(status);
-    const query = { ...(type !== undefined && { type }), ...(group !== undefined && { group }), ...(statuses && { statuses }), ...(labels && { labels }), ...(offline && { offline }) };
-    const limit = type !== undefined && group !== undefined ? WHOLE_GROUP : PAGE;
+  list(query: ListQuery = {}, need: Freshness = {}): Promise<Instance[]> {
+    return this.#pages(searchOf(query), need);
+  }
+
+  async #pages(search: Search, need: Freshness = {}): Promise<Instance[]> {
     const all: Instance[] = [];
     for (let after: string | undefined; ; ) {
-      const { instances, next } = await this.backend.discover({ ...query, limit, ...(after !== undefined && { after }) }, need);
+      const { instances, next } = await this.backend.discover({ ...search, ...(after !== undefined && { after }) }, need);
       all.push(...instances);
       if (next === undefined) return all;
       after = next;
@@ -173,4 +168,8 @@ export class Client {
   }
 }
 
-const statusesOf = (status: ListQuery['status']): Status[] | undefined => (status === undefined ? undefined : typeof status === 'string' ? [status] : [...status]);
+function searchOf({ type, group, status, labels, offline }: ListQuery): Search {
+  const limit = type !== undefined && group !== undefined ? MAX_LIMIT : DEFAULT_LIMIT;
+  const statuses = typeof status === 'string' ? [status] : status && [...status];
+  return { limit, ...(type !== undefined && { type }), ...(group !== undefined && { group }), ...(statuses && { statuses }), ...(labels && { labels }), ...(offline && { offline }) };
+}

@@ -1,7 +1,7 @@
 import type { WatchMessage } from '../../registry/registry.js';
 import type { WatchQuery } from '../../registry/queries.js';
 import type { Backend } from '../base/backend.js';
-import { isPassing } from '../base/errors.js';
+import { isPassing, RollcallError } from '../base/errors.js';
 import { sleep } from '../base/sleep.js';
 import type { ClientLog } from '../base/options.js';
 
@@ -26,9 +26,11 @@ export async function* follow(backend: Backend, query: WatchQuery, signal: Abort
   while (!signal.aborted) {
     let reason: unknown;
     try {
-      for await (const message of backend.watch(query, from, signal)) {
-        if (failures > 0 || from === undefined) events.connected?.(true);
+      const opened = () => {
         failures = 0;
+        events.connected?.(true);
+      };
+      for await (const message of backend.watch(query, from, signal, opened)) {
         if (message.id !== undefined) from = message.id;
         yield message;
       }
@@ -38,7 +40,7 @@ export async function* follow(backend: Backend, query: WatchQuery, signal: Abort
     if (signal.aborted) return;
     events.connected?.(false, reason);
     if (failures++ === 0 && reason !== undefined) log.warn({ err: reason, ...query }, 'watch interrupted: coming back');
-    const refused = reason !== undefined && 'code' in (reason as object) && !isPassing(reason);
+    const refused = reason instanceof RollcallError && !isPassing(reason);
     const pause = refused ? REFUSED_MS : Math.min(MAX_AGAIN_MS, AGAIN_MS * 2 ** Math.min(failures, 10));
     await sleep(pause * (0.5 + Math.random() / 2), signal).catch(() => undefined);
   }

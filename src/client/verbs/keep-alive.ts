@@ -15,8 +15,6 @@ export interface KeepAlive {
   incarnation?: string;
   /** What the next heartbeat says. */
   beat: () => Heartbeat;
-  /** Ms until the first; a whole interval unless given. */
-  firstMs?: number;
   /** Cuts the waiting short: there is something to say at once. */
   nudged?: () => AbortSignal;
   /** The store has it, as of the moment at which it was sent (performance.now()). */
@@ -30,8 +28,8 @@ const AGAIN_MS = 500;
 const REFUSED_MS = 10_000;
 
 /** Heartbeats, as often as the gateway asks, but at least every `heartbeatIntervalMs`; spread, for a fleet must not beat as one. */
-export async function keepAlive({ backend, settings, instanceId, incarnation, beat, firstMs, nudged, renewed, signal }: KeepAlive): Promise<BeatsEnd> {
-  let waitMs = firstMs ?? settings.heartbeatIntervalMs;
+export async function keepAlive({ backend, settings, instanceId, incarnation, beat, nudged, renewed, signal }: KeepAlive): Promise<BeatsEnd> {
+  let waitMs = settings.heartbeatIntervalMs;
   let refused = false;
   while (!signal.aborted) {
     const either = linked([signal, nudged?.()]);

@@ -8,6 +8,7 @@ import { knownTo, preferredWait, spreadMs } from './conditional.js';
 import { discoveryOf, freshnessOf } from './discovery-query.js';
 import { sendJson } from '../replies/large-body.js';
 import { conditionalHeaders } from '../parameters.js';
+import { goneSignal } from '../requests/gone.js';
 import { Quota, type Lasting } from '../requests/quota.js';
 import { commonProblems, jsonReply, noContent, readHeaders } from '../schemas.js';
 import { sayUncertain } from '../replies/staleness.js';
@@ -87,7 +88,5 @@ function pollOf(request: FastifyRequest, reply: FastifyReply, known: Poll['isKno
   if (seconds === undefined || !known) return undefined;
   request.lasting = true;
   reply.header('preference-applied', `wait=${seconds}`);
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  return { isKnown: known, waitMs: spreadMs(seconds), signal: gone.signal };
+  return { isKnown: known, waitMs: spreadMs(seconds), signal: goneSignal(reply) };
 }

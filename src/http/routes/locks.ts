@@ -1,10 +1,11 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { LockParams, LockRenewal, LockReply, LockRequest, LockState, UnlockQuery } from '../../contract/index.js';
 import { RegistryError } from '../../registry/errors.js';
 import { mintId } from '../../registry/ids.js';
 import type { Locks } from '../../registry/locks.js';
 import { allows } from '../../registry/scope.js';
+import { goneSignal } from '../requests/gone.js';
 import { Quota } from '../requests/quota.js';
 import { bodyProblems, commonProblems, jsonReply, noContent, noQuery, problem, ref } from '../schemas.js';
 
@@ -71,13 +72,6 @@ function insistOn(name: string, { token }: FastifyRequest) {
   if (!allows(patterns, name)) throw new RegistryError('forbidden', `this token is not for the lock '${name}'`);
 }
 
-/** Aborts when the caller has gone before it was answered. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  return gone.signal;
-}
-
 /** `/sd/v1/locks/{name}` */
 export const lockRoutes: FastifyPluginCallbackTypebox<LockRouteOptions> = (app, { locks }, done) => {
   const quota = new Quota();
@@ -85,13 +79,12 @@ export const lockRoutes: FastifyPluginCallbackTypebox<LockRouteOptions> = (app, 
   app.post('/locks/:name', acquireRoute, async (request, reply) => {
     const { owner, ttlSeconds, lease = mintId(), waitMs = 0 } = request.body;
     insistOn(request.params.name, request);
-    const leave = waitMs > 0 ? quota.enter(['lock'], request.token?.name ?? '') : undefined;
-    if (leave) request.lasting = true;
-    try {
-      return await reply.code(201).send(await locks.acquire(request.params.name, { owner, ttlMs: ttlSeconds * 1000, lease, waitMs, signal: goneSignal(reply) }));
-    } finally {
-      leave?.();
-    }
+    const attempt = { owner, ttlMs: ttlSeconds * 1000, lease, waitMs };
+    reply.code(201);
+    if (waitMs === 0) return locks.acquire(request.params.name, attempt);
+    const leave = quota.enter(['lock'], request.token?.name ?? '');
+    request.lasting = true;
+    return locks.acquire(request.params.name, { ...attempt, signal: goneSignal(reply) }).finally(leave);
   });
 
   app.post('/locks/:name/renew', renewRoute, (request) => {

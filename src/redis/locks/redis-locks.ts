@@ -32,13 +32,13 @@ export class RedisLocks implements Locks {
   async acquire(name: string, { owner, ttlMs, lease, waitMs, signal }: LockAttempt): Promise<LockReply> {
     const until = performance.now() + waitMs;
     for (;;) {
+      if (signal?.aborted || this.#waiters.ended) throw await this.#givenUp(name, lease, waitMs);
       const left = until - performance.now();
-      const waits = left > 0 && signal?.aborted !== true && !this.#waiters.ended;
+      const waits = left > 0;
       const [code, said, endMs, leftMs, before] = await this.#run('lock', name, [lease, owner, ttlMs, waits ? '1' : '', this.#name]);
       if (code === 201) return { lease, fencingToken: Number(said), expiresAt: iso(endMs) };
       if (!waits) {
-        if (waitMs > 0) await this.#run('unlock', name, [lease, name]).catch(() => undefined); // its place in the queue
-        if (this.#waiters.ended) throw new RegistryError('draining', 'this replica is shutting down: wait at another');
+        await this.#leaveQueue(name, lease, waitMs);
         throw new RegistryError('lock_held', heldBy(name, String(said), iso(endMs)));
       }
       const mine = before === 0 && Number(leftMs) > 0 ? Number(leftMs) + BEHIND_MS : ASK_EVERY_MS;
@@ -53,7 +53,7 @@ export class RedisLocks implements Locks {
   }
 
   async release(name: string, lease: string): Promise<void> {
-    const [code] = await this.#run('unlock', name, [lease, name]);
+    const [code] = await this.#run('unlock', name, [lease, name, '']);
     if (code !== 204) throw lost(name);
   }
 
@@ -71,6 +71,16 @@ export class RedisLocks implements Locks {
   /** Whoever waits here is told to wait elsewhere. */
   end() {
     this.#waiters.end();
+  }
+
+  /** The caller has gone, or this replica goes: what it did not get is not taken for it now. */
+  async #givenUp(name: string, lease: string, waitMs: number): Promise<RegistryError> {
+    await this.#leaveQueue(name, lease, waitMs);
+    return new RegistryError('draining', 'this replica is shutting down: wait at another');
+  }
+
+  async #leaveQueue(name: string, lease: string, waitMs: number) {
+    if (waitMs > 0) await this.#run('unlock', name, [lease, name, this.#name]).catch(() => undefined); // it is passed over 3 s later all the same
   }
 
   async #run(verb: Verb, name: string, args: (string | number)[]): Promise<(string | number)[]> {

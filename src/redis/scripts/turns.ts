@@ -130,7 +130,7 @@ export class Turns {
     const outcomes = await this.#execute(calls, 'sha');
     this.#onTheWire--;
     const answeredAt = performance.now();
-    for (const [error] of outcomes) this.#hear(error, startedAt, answeredAt);
+    for (const [error] of outcomes) if (error) this.#hear(error, startedAt, answeredAt);
     const unmet = calls.filter(({ deadline }, i) => isNoScript(outcomes[i]?.[0]) || (isLate(outcomes[i]?.[0]) && answeredAt < deadline));
     this.observe((answeredAt - startedAt) / 1000, outcomes.some(([error], i) => error !== null && !unmet.includes(calls[i] as Call)));
 
@@ -146,8 +146,8 @@ export class Turns {
   }
 
   /** What is refused as too late says what time it is: after a failover the clock is another's, and nothing is late by it. */
-  #hear(error: Error | null, askedAt: number, answeredAt: number) {
-    const nowMs = Number(LATE.exec(error?.message ?? '')?.[1]);
+  #hear(error: Error, askedAt: number, answeredAt: number) {
+    const nowMs = Number(LATE.exec(error.message)?.[1]);
     if (nowMs > 0) this.clock.take(nowMs, askedAt, answeredAt);
   }
 
