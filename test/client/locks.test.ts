@@ -91,10 +91,11 @@ describe.each(modes)('%s', (_, clientFor) => {
   });
 
   test('tokens grow, also when Redis has lost everything', async () => {
-    const { client, raw, prefix } = await open();
+    const { client, raw, keys, prefix } = await open();
     const tokens: number[] = [];
     for (let i = 0; i < 6; i++) {
       await client.lock(i % 2 === 0 ? 'shop' : 'other', { ttlSeconds: 10 }, ({ fencingToken }) => void tokens.push(fencingToken));
+      if (i === 2) await raw.set(keys.lock('shop')[3], tokens[0] as number); // an older state
       if (i === 3) await raw.del(await raw.keys(`${prefix}lock*`));
     }
     expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => a - b));

@@ -17,7 +17,7 @@ export interface ClientOptions {
   ttlSeconds?: number;
   /** How often at least to beat, in ms; 10,000 unless given. The gateway may ask for more often. */
   heartbeatIntervalMs?: number;
-  /** Time limit of a call, in ms, whatever number of tries it takes; 5,000 unless given. A long poll has its wait and 10 s. */
+  /** Time limit of a call, in ms, whatever number of tries it takes; 5,000 unless given. One that waits for a lock has its wait and 10 s. */
   timeoutMs?: number;
   /** Of the keys in Redis; `service:` unless given. Redis mode only. */
   keyPrefix?: string;

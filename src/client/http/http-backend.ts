@@ -16,7 +16,7 @@ const labelsOf = (labels: Record<string, string> = {}) => Object.fromEntries(Obj
 
 type Send = (call: Call) => Promise<Reply>;
 
-/** The registry over the HTTP API (openapi.yaml). Nothing of Node: it runs in browsers, Deno and Bun too. */
+/** The registry over the HTTP API (openapi.yaml). Nothing of Node is in it. */
 export function httpBackend(transport: Transport): Backend {
   const send = (call: Call) => transport.send(call);
   return {
