@@ -1,5 +1,6 @@
 export * from './discovery.js';
 export * from './events.js';
+export * from './field-errors.js';
 export * from './formats.js';
 export * from './heartbeat.js';
 export * from './hold.js';

@@ -1,12 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { HeartbeatBatch, InstancePatch, Registration } from '../../src/contract/index.js';
+import { fieldErrors, HeartbeatBatch, InstancePatch, Registration } from '../../src/contract/index.js';
 import { installValidation } from '../../src/http/requests/validation.js';
 import { registration } from '../helpers/gateway.js';
 import { expectProblem } from '../helpers/problem.js';
 import { sharedGateway } from '../helpers/shared-gateway.js';
-import { fieldErrors } from '../../src/http/problems/field-errors.js';
 
 const lines: string[] = [];
 const gateway = sharedGateway({ log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }) });

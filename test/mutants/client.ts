@@ -143,4 +143,11 @@ export const client: Mutant[] = [
     replace: 'token?.locks',
     test: 'test/client/locks.test.ts',
   },
+  {
+    name: 'direct-unchecked',
+    guard: 'straight to Redis is checked what a gateway checks',
+    find: 'if (own.length === 0 && Check(schema, value)) return;',
+    replace: 'if (own.length >= 0 || Check(schema, value)) return;',
+    test: 'test/client/direct-input.test.ts',
+  },
 ];

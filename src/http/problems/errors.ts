@@ -2,10 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { ProblemCode } from '../../contract/index.js';
+import { fieldErrors, shown, type ProblemCode } from '../../contract/index.js';
 import { RegistryError } from '../../registry/errors.js';
-import { problemOf, PROBLEM_TYPE, shown, shownDetail, statusOf, type Refusal } from './problems.js';
-import { fieldErrors } from './field-errors.js';
+import { problemOf, PROBLEM_TYPE, shownDetail, statusOf, type Refusal } from './problems.js';
 
 const RETRY_AFTER_SECONDS = 1;
 

@@ -22,15 +22,9 @@ const PROBLEMS: Record<ProblemCode, { status: number; title: string }> = {
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
-const MAX_SHOWN = 100;
 const MAX_DETAIL = 2000;
 
-const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most)}\u2026` : text);
-
-/** A caller's text as answers and logs may show it: at most 100 letters, without control characters. */
-export const shown = (text: string) => cut(text, MAX_SHOWN).toWellFormed().replace(/[\u0000-\u001f\u007f]/g, '\ufffd');
-
-export const shownDetail = (detail: string) => cut(detail, MAX_DETAIL);
+export const shownDetail = (detail: string) => (detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}\u2026` : detail);
 
 /** A refusal on its way to an answer. */
 export interface Refusal {

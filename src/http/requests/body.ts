@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { shown } from '../../contract/index.js';
 import { invalidField, RegistryError } from '../../registry/errors.js';
 import { BodyReader } from './body-reader.js';
 import { holdsMoreThan, keyGivenTwice } from './json.js';
 import { TurnShare } from '../replies/turn-share.js';
-import { shown } from '../problems/problems.js';
 
 /** Values in one body: so many take 10 to 40 ms to read. A thousand beats with 30 each are as many. */
 const MOST_VALUES = 30_000;

@@ -1,35 +1,11 @@
 import { Ajv, type Options } from 'ajv';
 import type { FastifyInstance, FastifySchema, FastifySchemaValidationError } from 'fastify';
-import { formats } from '../../contract/index.js';
+import { formats, jsonRules } from '../../contract/index.js';
 import { sharedSchemas } from '../schemas.js';
-
-/** Containers within a value, itself included. A number that JSON cannot write (1e999 is read as Infinity) is too deep by itself. */
-function depthOf(value: unknown, limit: number): number {
-  if (typeof value === 'number' && !Number.isFinite(value)) return Infinity;
-  if (typeof value !== 'object' || value === null) return 0;
-  if (limit === 0) return 1; // deep enough to be refused: a hostile body does not make us recurse
-  let deepest = 0;
-  for (const key in value) deepest = Math.max(deepest, depthOf((value as Record<string, unknown>)[key], limit - 1));
-  return 1 + deepest;
-}
-
-/** Deeper than the schema allows, and refused as such: JSON.stringify would run out of stack on it. */
-const MAX_STRINGIFIED_DEPTH = 64;
 
 function createAjv(options: Options): Ajv {
   const ajv = new Ajv({ removeAdditional: false, useDefaults: true, strict: false, coerceTypes: false, ...options });
-  ajv.addKeyword({
-    keyword: 'x-max-depth',
-    type: 'object',
-    validate: (max: number, value: object) => depthOf(value, max) <= max,
-    errors: false,
-  });
-  ajv.addKeyword({
-    keyword: 'x-max-bytes',
-    type: 'object',
-    validate: (max: number, value: object) => depthOf(value, MAX_STRINGIFIED_DEPTH) > MAX_STRINGIFIED_DEPTH || Buffer.byteLength(JSON.stringify(value)) <= max,
-    errors: false,
-  });
+  for (const [keyword, validate] of Object.entries(jsonRules)) ajv.addKeyword({ keyword, type: 'object', validate, errors: false });
   for (const [name, validate] of Object.entries(formats)) ajv.addFormat(name, validate);
   for (const schema of sharedSchemas) ajv.addSchema(schema);
   return ajv;

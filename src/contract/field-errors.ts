@@ -1,6 +1,20 @@
-import type { FastifySchemaValidationError } from 'fastify';
-import { formatRules, patternRules, type FieldError } from '../../contract/index.js';
-import { shown } from './problems.js';
+import { formatRules } from './formats.js';
+import { patternRules } from './names.js';
+import type { FieldError } from './problem.js';
+
+/** A rule of a schema that a value breaks, as validators of JSON Schema tell of it. */
+export interface Failure {
+  keyword: string;
+  instancePath: string;
+  params: Record<string, unknown>;
+  message?: string;
+}
+
+const MAX_SHOWN = 100;
+
+/** A caller's text as answers and logs may show it: at most 100 letters, without control characters. */
+export const shown = (text: string) =>
+  (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}\u2026` : text).toWellFormed().replace(/[\u0000-\u001f\u007f]/g, '\ufffd');
 
 /** Failures that are looked at to tell of the best. */
 const MAX_FAILURES = 100;
@@ -11,10 +25,10 @@ const MAX_ERRORS = 20;
  * failures of each branch and then its own: the branch that got deepest knows best, and one that refused the value itself
  * knows more than one that wanted another type.
  */
-export function fieldErrors(failures: FastifySchemaValidationError[], context = 'body'): FieldError[] {
+export function fieldErrors(failures: Failure[], context = 'body'): FieldError[] {
   const unions = new Set(failures.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath));
-  const told: FastifySchemaValidationError[] = [];
-  const ofUnion = new Map<string, FastifySchemaValidationError[]>();
+  const told: Failure[] = [];
+  const ofUnion = new Map<string, Failure[]>();
   for (const failure of failures.filter(({ keyword }) => keyword !== 'anyOf').slice(0, MAX_FAILURES)) {
     const union = outermost(failure.instancePath, unions);
     if (union === undefined) told.push(failure);
@@ -34,7 +48,7 @@ function outermost(path: string, unions: Set<string>): string | undefined {
   return unions.has(path) ? path : undefined;
 }
 
-function bestOf(failures: FastifySchemaValidationError[]) {
+function bestOf(failures: Failure[]) {
   const deepest = Math.max(...failures.map(({ instancePath }) => instancePath.length));
   const near = failures.filter(({ instancePath }) => instancePath.length === deepest);
   const precise = near.filter(({ keyword }) => keyword !== 'type');
@@ -43,14 +57,14 @@ function bestOf(failures: FastifySchemaValidationError[]) {
 }
 
 /** Each branch wanted another type: what would be right is any of them. */
-function oneOfTypes(failures: FastifySchemaValidationError[]): FastifySchemaValidationError {
+function oneOfTypes(failures: Failure[]): Failure {
   const types = [...new Set(failures.map(({ message = '' }) => message.replace('must be ', '')))];
-  return { ...(failures[0] as FastifySchemaValidationError), message: `must be ${types.join(' or ')}` };
+  return { ...(failures[0] as Failure), message: `must be ${types.join(' or ')}` };
 }
 
 const parameter = (value: unknown) => (typeof value === 'string' ? value : '');
 
-function pointerOf({ instancePath, keyword, params }: FastifySchemaValidationError, context: string): string {
+function pointerOf({ instancePath, keyword, params }: Failure, context: string): string {
   const missing = keyword === 'required' ? parameter(params.missingProperty) : keyword === 'additionalProperties' ? parameter(params.additionalProperty) : '';
   const name = shown(missing).replaceAll('~', '~0').replaceAll('/', '~1');
   const path = missing ? `${instancePath}/${name}` : instancePath;
@@ -59,7 +73,7 @@ function pointerOf({ instancePath, keyword, params }: FastifySchemaValidationErr
   return path;
 }
 
-function ruleOf({ keyword, params, message = 'is not valid' }: FastifySchemaValidationError, context: string): string {
+function ruleOf({ keyword, params, message = 'is not valid' }: Failure, context: string): string {
   switch (keyword) {
     case 'required':
       return 'is required';
