@@ -76,7 +76,7 @@ const cases: Record<Rule, { broken: () => Happened[]; sound: () => Happened[] }>
   },
   'false-removed': {
     broken: () => [...lived(), entry('removed', 8, { cause: 'deregister' })],
-    sound: () => [...lived(), call('remove', 8, 0), entry('removed', 8, { cause: 'deregister' })],
+    sound: () => [...lived(), call('remove', 8, 0), entry('removed', 8, { cause: 'deregister' }), frame('expired', 20, { id: 'b', inc: 'p9' }), entry('removed', 22, { id: 'b', inc: 'p9', cause: 'replay' })],
   },
   'told-twice': {
     broken: () => [...born(), call('remove', 2, 204), entry('removed', 2), entry('expired', 12, { cause: 'lease' })],

@@ -27,11 +27,14 @@ export async function startRedis(args: string[] = [], env: Record<string, string
     const child = spawn('redis-server', command, { stdio: 'ignore', env: { ...process.env, LC_ALL: 'C', ...env } });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.once('error', () => undefined);
-    await until(() => ping(port), 20_000);
+    await until(() => child.exitCode !== null || ping(port), 20_000);
+    if (child.exitCode !== null) throw new Error(`redis-server ended at once, with ${child.exitCode}: is port ${port} taken?`);
     return { child, exited };
   };
   let running = await start();
+  let starting = Promise.resolve(running);
   const kill = async () => {
+    await starting.catch(() => undefined); // one that is starting would come up after it
     running.child.kill('SIGKILL');
     await running.exited;
   };
@@ -47,7 +50,7 @@ export async function startRedis(args: string[] = [], env: Record<string, string
       rmSync(dir, { recursive: true, force: true });
     },
     restart: async () => {
-      running = await start();
+      running = await (starting = start());
     },
     signal: (name) => running.child.kill(name),
   };

@@ -343,4 +343,11 @@ export const registry: Mutant[] = [
     replace: 'const kept = this.#runs.length > 0;',
     test: 'test/registry/walk.test.ts',
   },
+  {
+    name: 'ahead-only-of-the-watermark',
+    guard: 'a table that is being read takes the beats of who registered before the clock of the store was set back',
+    find: 'const nowMs = Math.max(this.watermarkMs, this.#nowMs);',
+    replace: 'const nowMs = Math.min(this.watermarkMs, this.#nowMs);',
+    test: 'test/registry/table.test.ts',
+  },
 ];

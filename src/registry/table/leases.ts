@@ -2,7 +2,7 @@ import type { Member } from './group.js';
 import { LapseSchedule } from './lapses.js';
 import { leaseEndMs, SHORT_LEASE_MS, standingOf, type Standing } from '../lease.js';
 
-/** What lies further ahead of the watermark than this was written before the store's clock was set back. */
+/** What lies further ahead of the store's clock than this was written before the store's clock was set back. */
 const SET_BACK_MS = 1000;
 /** Leases that are given another end in one turn of the event loop: some 10 ms. */
 export const REPLANNED_AT_ONCE = 5000;
@@ -22,6 +22,8 @@ interface Replan {
 /** When each member's lease ends, and by that whether it is shown: live, as a suspect, or not at all. */
 export class Leases {
   watermarkMs = 0;
+  /** What time it was for the store when it was last asked. */
+  #nowMs = 0;
   readonly #lapses = new LapseSchedule<Member>(leavesAt);
   #replan: Replan | undefined;
   #wasSetBack = false;
@@ -36,7 +38,8 @@ export class Leases {
 
   /** A time that was written before the store's clock was set back. */
   isAhead(ms: number): boolean {
-    return this.watermarkMs > 0 && ms > this.watermarkMs + SET_BACK_MS;
+    const nowMs = Math.max(this.watermarkMs, this.#nowMs);
+    return nowMs > 0 && ms > nowMs + SET_BACK_MS;
   }
 
   /** The lease's end as the store has it, grace not counted; or the same again, when something else decides its end now. */
@@ -66,7 +69,8 @@ export class Leases {
    * Where the store's clock was set back the watermark goes back with it at once, for nothing lapses by that; a lease of the new time would be
    * over before it began. What else it means for leases comes with the next `advance`.
    */
-  setBack(nowMs: number) {
+  noteTime(nowMs: number) {
+    this.#nowMs = nowMs; // a table that is being read has no watermark yet, and beats all the same
     if (nowMs >= this.watermarkMs - SET_BACK_MS) return;
     this.watermarkMs = nowMs;
     this.#lapses.rewind();
@@ -78,7 +82,7 @@ export class Leases {
    * the watermark waits.
    */
   advance(watermarkMs: number, graceFromMs: number, lullFromMs: number): boolean {
-    this.setBack(watermarkMs);
+    if (watermarkMs < this.watermarkMs - SET_BACK_MS) this.noteTime(watermarkMs);
     const cut = this.#wasSetBack;
     this.#wasSetBack = false;
     const all = cut || graceFromMs !== this.graceFromMs;

@@ -120,7 +120,7 @@ export class Table {
 
   /** The time of the store's clock, before what was read with it is applied: the clock may have been set back. */
   noteTime(nowMs: number) {
-    this.#leases.setBack(nowMs);
+    this.#leases.noteTime(nowMs);
   }
 
   /**

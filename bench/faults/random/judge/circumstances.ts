@@ -22,6 +22,7 @@ export class Circumstances {
   readonly skews: Struck[];
   readonly startedAt: number;
   readonly #held: Entry[];
+  readonly #expiries = new Map<string, number>();
   readonly #of: Struck[][];
 
   constructor(readonly history: History) {
@@ -32,6 +33,7 @@ export class Circumstances {
     this.graces = [...history.of('grace'), ...history.of('lull')].map(({ at }) => at); // leases of nine seconds have both
     this.startedAt = history.of('run')[0]?.at ?? 0;
     this.#held = history.of('entry').filter(({ kind }) => kind === 'held');
+    for (const { event, id, inc, at } of history.of('frame')) if (event === 'expired') this.#expiries.set(`${id} ${inc}`, Math.min(at, this.#expiries.get(`${id} ${inc}`) ?? at));
     this.#of = [0, 1, 2].map((n) => this.faults.filter(({ replica, kind }) => replica === n && kind !== 'clock'));
   }
 
@@ -66,6 +68,11 @@ export class Circumstances {
   /** A lease that was in force when this began is in force until a ttl after its end. */
   coveredUntil(inForceAt: (time: number) => boolean, time: number, ttlMs: number): boolean {
     return this.outages.some(({ from, to }) => to - from >= SURE_OUTAGE_MS && time >= from && time <= to + ttlMs - 200 && inForceAt(from));
+  }
+
+  /** A watcher was told so by then. */
+  wasToldExpired(id: string, inc: string, by: number): boolean {
+    return (this.#expiries.get(`${id} ${inc}`) ?? Infinity) <= by;
   }
 
   /** Who lapsed then may have been waited for. */

@@ -31,7 +31,9 @@ function judge(entry: Entry, models: Map<string, IdModel>, around: Circumstances
     const troubled = around.faults.some(({ kind, from, to }) => kind !== 'clock' && from <= at && to >= at - CALM_MS);
     if (lateMs > SWEPT_MS && !troubled && around.startedAt < at - CALM_MS && !around.wasHeld(entry.group, at)) return say('late', `${lateMs} ms after the end of its lease`);
   }
-  const ended = cause === 'replay' && model.entries.some((each) => each.kind === 'expired' && each.inc === inc && each.at <= entry.at); // its end was lost, and is told again
+  // Its end was lost, and is told again: where Redis lost it before we read the log, a watcher was told.
+  const hadExpired = model.entries.some((each) => each.kind === 'expired' && each.inc === inc && each.at <= entry.at) || around.wasToldExpired(id, inc, entry.at);
+  const ended = cause === 'replay' && hadExpired;
   if (kind === 'removed' && cause !== 'moved' && !ended && !model.ops.some((op) => op.verb === 'remove' && op.inc === inc && op.from <= at + 50)) return say('false-removed', 'nobody asked for that');
   return [];
 }
