@@ -46,7 +46,7 @@ export const client: Mutant[] = [
   {
     name: 'junk-costs-the-lease',
     guard: 'what a heartbeat says may be refused, and the lease is kept',
-    find: 'const said = refused ? {} : beat();',
+    find: 'const said = refused ? {} : await beat();',
     replace: 'const said = refused && waitMs < 0 ? {} : beat();',
     test: 'test/client/session.test.ts',
   },
@@ -149,5 +149,19 @@ export const client: Mutant[] = [
     find: 'if (own.length === 0 && Check(schema, value)) return;',
     replace: 'if (own.length >= 0 || Check(schema, value)) return;',
     test: 'test/client/direct-input.test.ts',
+  },
+  {
+    name: 'busy-unheard',
+    guard: 'what came while a process was busy is heard before its lease counts as lost',
+    find: 'afterOthers(() => this.#timers === timers && act())',
+    replace: 'act()',
+    test: 'test/client/worker.test.ts',
+  },
+  {
+    name: 'busy-waited-for',
+    guard: 'the thread that beats does not wait for a main thread that is busy',
+    find: 'const timer = setTimeout(() => resolve(undefined), BUSY_AFTER_MS);',
+    replace: 'const timer = setTimeout(() => resolve(undefined), 100 * BUSY_AFTER_MS);',
+    test: 'test/client/worker.test.ts',
   },
 ];

@@ -40,6 +40,7 @@ export interface Settings {
   redisUrl: string | undefined;
   log: ClientLog;
   fetch: typeof globalThis.fetch;
+  hasOwnFetch: boolean;
 }
 
 const KNOWN = ['mode', 'baseURL', 'apiToken', 'ttlSeconds', 'heartbeatIntervalMs', 'timeoutMs', 'keyPrefix', 'redisUrl', 'log', 'fetch'];
@@ -76,6 +77,7 @@ export function settingsOf(options: ClientOptions = {}): Settings {
     keyPrefix,
     redisUrl,
     log,
+    hasOwnFetch: options.fetch !== undefined,
     fetch: (...args) => fetch(...args), // a browser's must not be called as a method of something else
   };
 }

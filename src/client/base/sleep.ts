@@ -14,3 +14,6 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', stop, { once: true });
   });
 }
+
+/** Once what has come already is heard: a timer that is due comes before it, and Node runs timers of no time with those. A browser has no other. */
+export const afterOthers = (act: () => void): void => void (typeof setImmediate === 'function' ? setImmediate(act) : setTimeout(act));

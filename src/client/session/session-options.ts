@@ -24,6 +24,11 @@ export type JoinOptions = Omit<Registration, 'incarnation' | 'hostname' | 'perfo
   hostname?: string;
   /** Sent with every heartbeat. Unless given: load for each core, memory in MiB, lag of the event loop in ms. False: nothing. */
   performance?: (() => Record<string, unknown>) | false;
+  /**
+   * Heartbeats go out from a thread of their own, with a connection of its own: a process that is busy for longer than its lease stays registered, and
+   * says for how long in `performance.lagMs`. Node, Deno and Bun; not with a `fetch` of one's own.
+   */
+  worker?: boolean;
   /** On SIGTERM and SIGINT: status `shutting_down`, then, after `drainMs`, `leave`, and the signal takes its course. */
   leaveOnSignals?: boolean | { drainMs?: number };
 };

@@ -4,8 +4,8 @@ import type { Identified } from '../base/backend.js';
 import type { Client } from '../verbs/client.js';
 import { Emitter } from '../base/emitter.js';
 import { isPassing, RollcallError } from '../base/errors.js';
-import { sleep } from '../base/sleep.js';
-import { keepAlive } from '../verbs/keep-alive.js';
+import { afterOthers, sleep } from '../base/sleep.js';
+import { beatingBy, type Beating } from './beating.js';
 import { describeMachine, watchPerformance } from './machine.js';
 import type { JoinOptions, SessionEvents, SessionState } from './session-options.js';
 import { leaveWithSignals } from './signals.js';
@@ -29,15 +29,18 @@ export class Session extends Emitter<SessionEvents> {
   #nudge = new AbortController();
   readonly #over = new AbortController();
   #timers: NodeJS.Timeout[] = [];
+  readonly #beats: Beating;
   #performance: (() => Record<string, unknown>) | undefined;
   /** Resolves once it is registered for the first time; rejects if it left, or was superseded, before that. */
   readonly registered: Promise<void>;
 
   constructor(
     private readonly client: Client,
-    { performance, leaveOnSignals = false, ...registration }: JoinOptions,
+    { performance, leaveOnSignals = false, worker = false, ...registration }: JoinOptions,
   ) {
     super();
+    if (worker && client.settings.hasOwnFetch) throw new RollcallError('invalid_request', 'join: worker: a thread cannot have the fetch that createClient was given');
+    this.#beats = beatingBy(worker);
     this.instanceId = registration.instanceId ?? ulid();
     this.#described = { ttlSeconds: client.settings.ttlSeconds, ...registration, instanceId: this.instanceId, incarnation: this.incarnation };
     this.registered = new Promise((resolve, reject) => {
@@ -98,12 +101,12 @@ export class Session extends Emitter<SessionEvents> {
       if (intervalMs === undefined) return;
       const { client, instanceId, incarnation } = this;
       const nudged = () => this.#nudged();
-      const renewed = (sentAt: number, nextMs: number) => {
+      const renewed = (sentAt: number, nextMs: number, heard?: boolean) => {
         if (this.#state === 'lost') client.settings.log.info({ instanceId }, 'acknowledged again');
-        this.#acknowledged(sentAt, nextMs);
+        this.#acknowledged(sentAt, nextMs, heard);
       };
       const settings = { ...client.settings, heartbeatIntervalMs: Math.min(intervalMs, client.settings.heartbeatIntervalMs) };
-      const end = await keepAlive({ backend: client.backend, settings, instanceId, incarnation, beat: () => this.#beat(), nudged, renewed, signal: this.#over.signal });
+      const end = await this.#beats({ backend: client.backend, settings, instanceId, incarnation, beat: () => this.#beat(), nudged, renewed, signal: this.#over.signal });
       if (end === 'superseded') return this.#superseded();
       if (end === 'unknown') this.#lost('unknown');
     }
@@ -169,17 +172,21 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   /** The lease is good until one ttl after this was sent, whatever the clocks of others say. */
-  #acknowledged(sentAt: number, nextMs: number) {
-    if (this.#changes === this.#said) this.#changes = {};
-    this.#timers.forEach(clearTimeout);
+  #acknowledged(sentAt: number, nextMs: number, heard = true) {
+    if (heard && this.#changes === this.#said) this.#changes = {};
+    this.#clearTimers();
     const leaseMs = (this.#described.ttlSeconds as number) * 1000 - (performance.now() - sentAt);
-    this.#timers = [setTimeout(() => this.#become('unsure'), Math.min(nextMs * LATE, leaseMs)), setTimeout(() => this.#lost('silence'), leaseMs)];
+    const timers = this.#timers;
+    // Where this process was busy, what came meanwhile is heard first.
+    const after = (ms: number, act: () => void) => timers.push(setTimeout(() => afterOthers(() => this.#timers === timers && act()), ms));
+    after(Math.min(nextMs * LATE, leaseMs), () => this.#become('unsure'));
+    after(leaseMs, () => this.#lost('silence'));
     this.#become('joined');
   }
 
   #lost(reason: SessionEvents['lost']['reason']) {
     if (this.#state === 'lost' && reason === 'unknown') return;
-    this.#timers.forEach(clearTimeout);
+    this.#clearTimers();
     this.client.settings.log.warn({ instanceId: this.instanceId, reason }, 'lost');
     this.#become(reason === 'superseded' ? 'superseded' : 'lost');
     this.emit('lost', { reason });
@@ -192,7 +199,12 @@ export class Session extends Emitter<SessionEvents> {
 
   #end() {
     this.#over.abort();
+    this.#clearTimers();
+  }
+
+  #clearTimers() {
     this.#timers.forEach(clearTimeout);
+    this.#timers = [];
   }
 
   #become(state: SessionState) {

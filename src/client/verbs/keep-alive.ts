@@ -14,11 +14,11 @@ export interface KeepAlive {
   instanceId: string;
   incarnation?: string;
   /** What the next heartbeat says. */
-  beat: () => Heartbeat;
+  beat: () => Heartbeat | Promise<Heartbeat>;
   /** Cuts the waiting short: there is something to say at once. */
   nudged?: () => AbortSignal;
-  /** The store has it, as of the moment at which it was sent (performance.now()). */
-  renewed?: (sentAt: number, nextMs: number) => void;
+  /** The store has it, as of the moment at which it was sent (performance.now()); unless `heard` is false, with what `beat` said. */
+  renewed?: (sentAt: number, nextMs: number, heard?: boolean) => void;
   signal: AbortSignal;
 }
 
@@ -36,9 +36,9 @@ export async function keepAlive({ backend, settings, instanceId, incarnation, be
     await sleep(waitMs, either.signal).catch(() => undefined);
     either.over();
     if (signal.aborted) break;
+    const said = refused ? {} : await beat();
     const sentAt = performance.now();
     try {
-      const said = refused ? {} : beat();
       const { nextHeartbeatMs } = await backend.beat({ instanceId, ...(incarnation !== undefined && { incarnation }), ...said });
       const nextMs = Math.min(nextHeartbeatMs, settings.heartbeatIntervalMs);
       renewed?.(sentAt, nextMs);
