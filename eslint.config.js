@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', '.rollcall/', 'coverage/', 'test/clients/'] },
+  { ignores: ['dist/', 'node_modules/', '.rollcall/', 'coverage/', 'packed/', 'test/clients/'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { project: ['tsconfig.json', 'test/tsconfig.json'], tsconfigRootDir: import.meta.dirname } },

@@ -74,7 +74,7 @@ const INNER: Record<string, string[]> = {
   'client/direct': ['checks'],
   'client/session': ['beating', 'in-worker', 'machine', 'signals'],
   client: ['beat-worker'],
-  'client/catalog': ['candidates', 'ejected', 'keeping'],
+  'client/catalog': ['candidates', 'ejected', 'files', 'keeping'],
   jobs: ['watch-ticks'],
   probes: ['networks'],
   grpc: ['index', 'resolver', 'target'],

@@ -4,6 +4,8 @@ import type { ClientLog } from '../base/options.js';
 /** At most so often, in ms: a fleet may change all the time. */
 const WRITE_EVERY_MS = 1000;
 
+const files = () => import('./files.js');
+
 /** The last good list in a file, written whole or not at all. What cannot be read or written is told once, and does no harm. */
 export class Keeping {
   #next: readonly Instance[] | undefined;
@@ -18,7 +20,7 @@ export class Keeping {
   /** Undefined when there is none, or none that can be read. */
   async read(): Promise<Instance[] | undefined> {
     try {
-      const { readFile } = await import('node:fs/promises');
+      const { readFile } = await files();
       const list = JSON.parse(await readFile(this.path, 'utf8')) as unknown;
       return Array.isArray(list) ? (list as Instance[]).filter((one) => typeof one?.instanceId === 'string') : undefined;
     } catch (error) {
@@ -35,7 +37,7 @@ export class Keeping {
   async #write() {
     this.#writing = true;
     try {
-      const { rename, writeFile } = await import('node:fs/promises');
+      const { rename, writeFile } = await files();
       while (this.#next) {
         const text = JSON.stringify(this.#next);
         this.#next = undefined;

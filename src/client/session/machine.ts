@@ -1,3 +1,7 @@
+// Loaded on demand: a browser has none of it.
+import { connect } from 'node:net';
+import os from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Registration } from '../../contract/index.js';
 
 /** What a server can say of itself without being told. */
@@ -7,10 +11,8 @@ export type Machine = Pick<Registration, 'hostname' | 'privateIp' | 'systemInfo'
 const CONNECT_WITHIN_MS = 1000;
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
 
-/** Where this runs on a machine of its own. In a browser there is none to speak of, and `hostname` has to be given. Without `towards` no address is looked for. */
+/** Without `towards` no address is looked for. */
 export async function describeMachine(towards: string | undefined): Promise<Partial<Machine>> {
-  const os = await import('node:os').catch(() => undefined);
-  if (!os) return {};
   const [cpu] = os.cpus();
   const systemInfo = { os: os.platform(), release: os.release(), arch: os.arch(), cpus: os.cpus().length, cpu: cpu?.model ?? 'unknown', memoryMb: Math.round(os.totalmem() / 2 ** 20) };
   const privateIp = towards === undefined ? undefined : await localAddress(new URL(towards));
@@ -19,8 +21,7 @@ export async function describeMachine(towards: string | undefined): Promise<Part
 
 /** Undefined for a loopback address, which says nothing to other machines: then the gateway says what it sees. */
 async function localAddress({ hostname, port, protocol }: URL): Promise<string | undefined> {
-  const net = await import('node:net');
-  const socket = net.connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (protocol === 'https:' ? 443 : protocol.startsWith('redis') ? 6379 : 80) });
+  const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (protocol === 'https:' ? 443 : protocol.startsWith('redis') ? 6379 : 80) });
   try {
     return await new Promise<string | undefined>((resolve) => {
       socket.once('connect', () => resolve(socket.localAddress)).once('error', () => resolve(undefined));
@@ -34,10 +35,8 @@ async function localAddress({ hostname, port, protocol }: URL): Promise<string |
 const round = (number: number) => Math.round(number * 100) / 100;
 
 /** Load of the machine for each core, memory of this process, and for how long its event loop kept others waiting since the last question. */
-export async function watchPerformance(): Promise<(() => Record<string, number>) | undefined> {
-  const [os, hooks] = await Promise.all([import('node:os'), import('node:perf_hooks')]).catch(() => []);
-  if (!os || !hooks?.monitorEventLoopDelay) return undefined;
-  const lag = hooks.monitorEventLoopDelay({ resolution: 20 });
+export function watchPerformance(): () => Record<string, number> {
+  const lag = monitorEventLoopDelay({ resolution: 20 });
   lag.enable();
   return () => {
     const lagMs = round(Math.max(0, lag.max / 1e6 - 20));

@@ -6,7 +6,6 @@ import { Emitter } from '../base/emitter.js';
 import { isPassing, RollcallError } from '../base/errors.js';
 import { afterOthers, sleep } from '../base/sleep.js';
 import { beatingBy, type Beating } from './beating.js';
-import { describeMachine, watchPerformance } from './machine.js';
 import type { JoinOptions, SessionEvents, SessionState } from './session-options.js';
 import { leaveWithSignals } from './signals.js';
 
@@ -95,7 +94,7 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   async #run(performance: JoinOptions['performance']) {
-    this.#performance = performance === false ? undefined : (performance ?? (await watchPerformance()));
+    this.#performance = performance === false ? undefined : (performance ?? (await machine())?.watchPerformance());
     while (!this.#over.signal.aborted) {
       const intervalMs = await this.#register();
       if (intervalMs === undefined) return;
@@ -142,7 +141,7 @@ export class Session extends Emitter<SessionEvents> {
   async #registration(refused: boolean): Promise<Identified> {
     const { baseURLs, redisUrl } = this.client.settings;
     const { privateIp: own, publicIp } = this.#described;
-    const found = await describeMachine(own === undefined && publicIp === undefined ? (baseURLs[0] ?? redisUrl) : undefined);
+    const found = (await (await machine())?.describeMachine(own === undefined && publicIp === undefined ? (baseURLs[0] ?? redisUrl) : undefined)) ?? {};
     const { hostname = found.hostname, ...given } = this.#described;
     if (hostname === undefined) throw new RollcallError('invalid_request', 'join: hostname must be given here, there is no machine to ask');
     this.#said = this.#changes; // all of it is in what is described
@@ -215,4 +214,6 @@ export class Session extends Emitter<SessionEvents> {
   }
 }
 
+/** On demand; a browser has no machine to speak of, so `hostname` has to be given there. */
+const machine = () => import('./machine.js').catch(() => undefined);
 const idOf = ({ type, group = 'default' }: { type: string; group?: string }) => ({ type, group });
