@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { expect, onTestFinished, test } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { join } from '../../src/client/index.js';
 import { openGate, Trap } from '../helpers/redis-gate.js';
 import { freePort } from '../helpers/ports.js';
@@ -30,6 +31,30 @@ test('three words are enough to be found: what is left out is filled, and leavin
   expect(await session.leave()).toBe(true);
   expect(session.state).toBe('left');
   expect(await client.list({ type: 'game' }, { strong: true })).toEqual([]);
+});
+
+test('a heartbeat that is answered after it has left keeps the process for nothing', async () => {
+  let answer: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (answer = resolve));
+  let isCaught = false;
+  const late: typeof fetch = async (...args) => {
+    const reply = await fetch(...args);
+    if (!String(args[0]).endsWith('/heartbeat')) return reply;
+    isCaught = true;
+    await held;
+    return reply;
+  };
+  const { client } = await openClient({}, { fetch: late });
+  const session = leaving(join({ type: 'game' }, client));
+  await session.registered;
+  session.updateStatus('shutting_down');
+  await until(() => isCaught);
+  expect(await session.leave()).toBe(true);
+  const timers = vi.spyOn(globalThis, 'setTimeout');
+  onTestFinished(() => timers.mockRestore());
+  answer();
+  for (let turn = 0; turn < 50; turn++) await nextTurn();
+  expect(timers.mock.calls.map(([what, ms = 0]) => [ms, String(what)]).filter(([ms]) => Number(ms) > 10_000 && Number(ms) <= 30_000)).toEqual([]);
 });
 
 test('a gateway that is down at the start fails nobody: the session registers when it comes', async () => {

@@ -164,4 +164,11 @@ export const client: Mutant[] = [
     replace: 'const timer = setTimeout(() => resolve(undefined), 100 * BUSY_AFTER_MS);',
     test: 'test/client/worker.test.ts',
   },
+  {
+    name: 'left-and-held',
+    guard: 'what is acknowledged after a session has left keeps no process',
+    find: 'if (this.#over.signal.aborted) return; // it left while',
+    replace: '// it left while',
+    test: 'test/client/session.test.ts',
+  },
 ];

@@ -172,6 +172,7 @@ export class Session extends Emitter<SessionEvents> {
 
   /** The lease is good until one ttl after this was sent, whatever the clocks of others say. */
   #acknowledged(sentAt: number, nextMs: number, heard = true) {
+    if (this.#over.signal.aborted) return; // it left while this was under way: a timer would keep the process for a lease
     if (heard && this.#changes === this.#said) this.#changes = {};
     this.#clearTimers();
     const leaseMs = (this.#described.ttlSeconds as number) * 1000 - (performance.now() - sentAt);
@@ -184,7 +185,7 @@ export class Session extends Emitter<SessionEvents> {
   }
 
   #lost(reason: SessionEvents['lost']['reason']) {
-    if (this.#state === 'lost' && reason === 'unknown') return;
+    if (this.#over.signal.aborted || (this.#state === 'lost' && reason === 'unknown')) return;
     this.#clearTimers();
     this.client.settings.log.warn({ instanceId: this.instanceId, reason }, 'lost');
     this.#become(reason === 'superseded' ? 'superseded' : 'lost');
