@@ -64,3 +64,34 @@ test('examples/game-server.ts registers, becomes ready, finds a chat server for 
   await ended;
   expect(await client.list({ type: 'game' }, { strong: true })).toEqual([]);
 });
+
+test('the gRPC example: calls go to every service, none fails while one drains, and the other has them then', { timeout: 60_000 }, async () => {
+  const { client, baseURL } = await openClient();
+  const run = (file: string) => start(process.execPath, ['--import', 'tsx', resolve('examples', file)], { ROLLCALL_URL: baseURL });
+  const services = [run('coupon-service.ts'), run('coupon-service.ts')];
+  const ids = (await until(async () => {
+    const found = await client.list({ type: 'coupon' });
+    return found.length === 2 && found.map(({ instanceId }) => instanceId);
+  }, 20_000)) as string[];
+  const { child, said, ended } = run('coupon-client.ts');
+  await until(() => ids.every((id) => said.out.includes(`redeemed by ${id}`)), 20_000);
+  services[0]?.child.kill('SIGTERM');
+  expect(await services[0]?.ended).toBe(0);
+  const [left] = await client.list({ type: 'coupon' }, { strong: true });
+  const before = said.out.length;
+  await until(() => said.out.slice(before).split(`redeemed by ${left?.instanceId}`).length > 3, 10_000);
+  child.kill('SIGTERM');
+  expect(await ended).toBe(0);
+  expect(said.out).not.toContain('failed');
+});
+
+test('the NestJS example registers the application, chooses, and leaves when it is told to end', { timeout: 60_000 }, async () => {
+  const { client, baseURL } = await openClient();
+  await client.register({ type: 'chat', hostname: 'chat.example.com', instanceId: 'chat-1', incarnation: 'life-1' });
+  const { child, said, ended } = start(process.execPath, ['--import', 'tsx', resolve('examples/nestjs.ts')], { ROLLCALL_URL: baseURL });
+  await until(() => said.out.includes('chat with chat-1'), 20_000);
+  await until(async () => (await client.list({ type: 'shop' })).length === 1);
+  child.kill('SIGTERM');
+  await ended;
+  expect(await client.list({ type: 'shop' }, { strong: true })).toEqual([]);
+});
