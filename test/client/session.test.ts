@@ -39,7 +39,7 @@ test('a heartbeat that is answered after it has left keeps the process for nothi
   let isCaught = false;
   const late: typeof fetch = async (...args) => {
     const reply = await fetch(...args);
-    if (!String(args[0]).endsWith('/heartbeat')) return reply;
+    if (!reply.url.endsWith('/heartbeat')) return reply;
     isCaught = true;
     await held;
     return reply;
