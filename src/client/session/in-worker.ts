@@ -14,6 +14,7 @@ export async function keepAliveInWorker({ settings, instanceId, incarnation, bea
   tick();
   const { log, heartbeatIntervalMs } = settings;
   const { performance: said } = await beat(); // what it is to repeat until it hears something newer
+  if (signal.aborted) return 'stopped'; // it left meanwhile, and nobody would stop the thread
   const orders: WorkerOrders = { options: optionsOf(settings), instanceId, incarnation, heartbeatIntervalMs, ticks, performance: said };
   const worker = new Worker(new URL('../beat-worker.js', import.meta.url), { workerData: orders, name: 'rollcall-heartbeats' });
   const ticking = setInterval(tick, TICK_MS);
