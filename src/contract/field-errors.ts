@@ -16,6 +16,9 @@ const MAX_SHOWN = 100;
 export const shown = (text: string) =>
   (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}\u2026` : text).toWellFormed().replace(/[\u0000-\u001f\u007f]/g, '\ufffd');
 
+/** The same as one sentence. */
+export const inWords = (errors: FieldError[]) => errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; ');
+
 /** Failures that are looked at to tell of the best. */
 const MAX_FAILURES = 100;
 const MAX_ERRORS = 20;

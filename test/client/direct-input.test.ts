@@ -1,28 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createClient } from '../../src/client/index.js';
 import type { Client } from '../../src/client/verbs/client.js';
+import { badInput, expand, type BadInput as Row } from '../helpers/bad-input.js';
 import { openRegistry, registration } from '../helpers/gateway.js';
 import { keyspace } from '../helpers/keyspace.js';
 import { startRedis } from '../helpers/redis.js';
 
-interface Row {
-  name: string;
-  method: string;
-  path: string;
-  headers?: unknown;
-  with?: Record<string, unknown>;
-  body?: unknown;
-  raw?: string;
-  status: number;
-  code?: string;
-  pointer?: string;
-  accepted?: boolean;
-}
-
-/** `<<text*count>>` in the data stands for the text that many times. */
-const expand = (text: string) => text.replace(/<<(.+?)\*(\d+)>>/g, (_, part: string, count: string) => part.repeat(Number(count)));
-const rows = (JSON.parse(readFileSync(new URL('../bad-input.json', import.meta.url), 'utf8')) as Row[]).filter(({ code, raw, headers }) => code === 'invalid_request' && raw === undefined && headers === undefined);
+const rows = badInput.filter(({ code, raw, headers }) => code === 'invalid_request' && raw === undefined && headers === undefined);
 const given = (row: Row) => JSON.parse(expand(JSON.stringify(row.with ? registration(row.with) : row.body))) as never;
 const isObject = (row: Row) => row.with !== undefined || (typeof row.body === 'object' && row.body !== null && !Array.isArray(row.body));
 

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { badInput as rows, expand, type BadInput as Row } from '../helpers/bad-input.js';
 import { buildGateway, registration, TOKEN } from '../helpers/gateway.js';
 import { keyspace } from '../helpers/keyspace.js';
 import { expectProblem } from '../helpers/problem.js';
@@ -8,33 +8,7 @@ import { exchange } from '../helpers/raw-http.js';
 import { startRedis } from '../helpers/redis.js';
 import { emptyRegistry } from '../helpers/shared-gateway.js';
 
-interface Row {
-  name: string;
-  method: string;
-  path: string;
-  /** Over those of a right request; null leaves one out. */
-  headers?: Record<string, string | null>;
-  /** These fields over those of a right registration. */
-  with?: Record<string, unknown>;
-  body?: unknown;
-  raw?: string;
-  /** Announced, and never sent. */
-  contentLength?: number;
-  status: number;
-  code?: string;
-  pointer?: string;
-  /** What is said of it, where that once misled. */
-  detail?: string;
-  /** Looks wrong and is right: may write. */
-  accepted?: boolean;
-}
-
-const rows = JSON.parse(readFileSync(new URL('../bad-input.json', import.meta.url), 'utf8')) as Row[];
-
 const named = (choose: (row: Row) => boolean) => rows.filter(choose).map((row) => [row.name, row.status, row] as const);
-
-/** `<<text*count>>` in the data stands for the text that many times. */
-const expand = (text: string) => text.replace(/<<(.+?)\*(\d+)>>/g, (_, part: string, count: string) => part.repeat(Number(count)));
 
 function bytesOf(row: Row): string {
   const given = row.with ? registration(row.with) : row.body;

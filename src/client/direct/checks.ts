@@ -1,6 +1,6 @@
 import { Set as setFormat } from 'typebox/format';
 import { Check, Errors } from 'typebox/schema';
-import { fieldErrors, formats, Heartbeat, InstanceParams, InstancePatch, jsonRules, LockParams, LockRequest, Registration, type Failure } from '../../contract/index.js';
+import { fieldErrors, formats, Heartbeat, InstanceParams, InstancePatch, inWords, jsonRules, LockParams, LockRequest, Registration, type Failure } from '../../contract/index.js';
 import type { Beat } from '../../registry/registry.js';
 import { RollcallError } from '../base/errors.js';
 
@@ -44,7 +44,7 @@ function check(schema: Schema, value: unknown, context = 'body') {
   if (own.length === 0 && Check(schema, value)) return;
   const failures = (Errors(schema, value)[1] as unknown as Failure[]).flatMap(asOfOne);
   const errors = fieldErrors([...failures, ...own], context);
-  throw new RollcallError('invalid_request', errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; '), { errors });
+  throw new RollcallError('invalid_request', inWords(errors), { errors });
 }
 
 const checkId = (id: unknown) => check(InstanceParams, { id }, 'params');

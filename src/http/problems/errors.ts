@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { fieldErrors, shown, type ProblemCode } from '../../contract/index.js';
+import { fieldErrors, inWords, shown, type ProblemCode } from '../../contract/index.js';
 import { RegistryError } from '../../registry/errors.js';
 import { problemOf, PROBLEM_TYPE, shownDetail, statusOf, type Refusal } from './problems.js';
 
@@ -70,7 +70,7 @@ function refusalOf(error: FastifyError | RegistryError, request: FastifyRequest)
   }
   if (error.validation) {
     const errors = fieldErrors(error.validation, error.validationContext);
-    return { code: 'invalid_request', detail: errors.map(({ pointer, detail }) => `${pointer || 'body'} ${detail}`).join('; '), errors };
+    return { code: 'invalid_request', detail: inWords(errors), errors };
   }
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return { code: 'payload_too_large', detail: `the body is larger than the ${request.routeOptions.bodyLimit} bytes that this route takes` };
